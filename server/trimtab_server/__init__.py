@@ -1,0 +1,3 @@
+"""trimtab: the learning sidecar for trading engines."""
+
+__version__ = "0.1.0"
