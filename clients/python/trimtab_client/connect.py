@@ -1,0 +1,138 @@
+"""The first line of every engine: `tt = trimtab_client.connect(...)`."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+
+from trimtab_client.channel import LazyChannel
+from trimtab_client.client import Client
+from trimtab_client.envelope import EventSink
+from trimtab_client.event import Event, Word
+from trimtab_client.event_builder import EventBuilder
+from trimtab_client.market_events import MarketEvents
+from trimtab_client.outcome_events import OutcomeEvents
+from trimtab_client.recorder import FlushResult, OnRefused, Recorder, RecorderStats
+from trimtab_client.ring import EventClass
+from trimtab_client.settings import RecorderSettings
+from trimtab_client.stream import OnRejected
+from trimtab_client.trade_events import TradeEvents
+
+_ON_UNAVAILABLE = ("CLOSED", "OPEN")
+
+
+class Trimtab(TradeEvents[str | None], OutcomeEvents[str | None], MarketEvents[str | None]):
+    """One engine's connection: recording methods, a `client` for unary calls.
+
+    Every recording method returns the event's id, or None when the ring refused it. Use `connect`.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        environment: Word,
+        run_id: str = "",
+        on_unavailable: str = "CLOSED",
+        address: str | None = None,
+        timeout_s: float = 5.0,
+        settings: RecorderSettings | None = None,
+        on_rejected: OnRejected | None = None,
+        on_refused: OnRefused | None = None,
+    ) -> None:
+        """See `connect`."""
+        super().__init__(source=source, environment=environment, run_id=run_id)
+        if on_unavailable not in _ON_UNAVAILABLE:
+            raise ValueError(f"on_unavailable: {on_unavailable!r} is none of CLOSED, OPEN")
+        self.on_unavailable = on_unavailable
+        self._channel = LazyChannel(address)
+        self.address = self._channel.address
+        self.client = Client(channel=self._channel, timeout_s=timeout_s)
+        self.recorder = Recorder(
+            self._channel,
+            source,
+            settings=settings,
+            on_rejected=on_rejected,
+            on_refused=on_refused,
+        )
+        # Bound once: two attribute look-ups less on the engine's thread, for every event.
+        self._record_bytes = self.recorder.record_bytes
+
+    @property
+    def builder(self) -> EventBuilder:
+        """Builders of events with this envelope that record nothing: for `client.record_event`."""
+        return EventBuilder(
+            source=self.source, environment=self.environment, run_id=self.run_id
+        )
+
+    def _emit(self, event: Event, event_class: EventClass) -> str | None:
+        return event.event_id if self._record_bytes(event.SerializeToString(), event_class) else None
+
+    def record(self, event: Event) -> str | None:
+        """Records a ready event; empty envelope fields (event_id, source, environment, run_id,
+        event_time, traceparent) are filled in place. TypeError for an event without payload."""
+        self.fill(event)
+        return event.event_id if self.recorder.record(event) else None
+
+    def flush(self, timeout: float = 10.0) -> FlushResult:
+        """Waits up to `timeout` seconds until all that was accepted before is durable."""
+        return self.recorder.flush(timeout)
+
+    async def flush_async(self, timeout: float = 10.0) -> FlushResult:
+        """`flush` for asyncio: waits on a worker thread, not on the event loop."""
+        return await self.recorder.flush_async(timeout)
+
+    def wait_ready(self, timeout: float = 10.0) -> bool:
+        """Whether the sidecar serves within `timeout` seconds; connects the stream meanwhile."""
+        self.recorder.start()
+        return self.client.wait_ready(timeout)
+
+    @property
+    def stats(self) -> RecorderStats:
+        """The recorder's counts."""
+        return self.recorder.stats
+
+    def close(self, timeout: float = 10.0) -> FlushResult:
+        """Flushes, ends the stream, closes the channel. Idempotent; tells what stayed pending."""
+        result = self.recorder.close(timeout)
+        self.client.close()
+        return result
+
+    def __enter__(self) -> Trimtab:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def connect(
+    *,
+    source: str,
+    environment: Word,
+    run_id: str = "",
+    on_unavailable: str = "CLOSED",
+    address: str | None = None,
+    timeout_s: float = 5.0,
+    settings: RecorderSettings | None = None,
+    on_rejected: OnRejected | None = None,
+    on_refused: OnRefused | None = None,
+) -> Trimtab:
+    """A connection for one engine. Does no I/O and never fails because the sidecar is down.
+
+    source: the engine, 1 to 64 characters. environment: LIVE, PAPER or BACKTEST. run_id: the
+    backtest or paper run, required for BACKTEST. on_unavailable: what absence of the sidecar means
+    for entries, CLOSED (none) or OPEN (the fallback rule); kept for the signal gate.
+    address: "host:port" or "unix:/path"; default $TRIMTAB_ADDRESS, else 127.0.0.1:7517.
+    timeout_s: deadline of unary calls, seconds. settings: the recorder's limits. on_rejected,
+    on_refused: see Recorder. ValueError when an argument makes no sense.
+    """
+    return Trimtab(
+        source=source, environment=environment, run_id=run_id, on_unavailable=on_unavailable,
+        address=address, timeout_s=timeout_s, settings=settings, on_rejected=on_rejected,
+        on_refused=on_refused,
+    )  # fmt: skip

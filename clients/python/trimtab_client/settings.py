@@ -1,0 +1,40 @@
+"""The recorder's settings: name, unit, default, meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderSettings:
+    """Limits and times of a recorder. Frozen; ValueError when one makes no sense."""
+
+    # Most events held that are not durable yet; the last fifth is for the RESERVED class.
+    events_max: int = 10_000
+    # Most bytes (serialised events) held; the last fifth likewise.
+    bytes_max: int = 16 * 1024 * 1024
+    # Most events and bytes in one batch; the server's limits apply too.
+    batch_events_max: int = 1_000
+    batch_bytes_max: int = 1024 * 1024
+    # How long a batch waits for company, seconds.
+    linger_s: float = 0.002
+    # A stream that owes an acknowledgement (or its opening) for so long is cut, seconds.
+    ack_timeout_s: float = 30.0
+    # Delay before a reconnect: doubles from min to max, with jitter, seconds. The maximum stays
+    # below the lease of the signal gate (5 s).
+    backoff_s_min: float = 0.1
+    backoff_s_max: float = 4.0
+    # How long the exit of the interpreter waits for the last events, seconds; 0 = not at all.
+    exit_flush_timeout_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("events_max", "bytes_max", "batch_events_max", "batch_bytes_max"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: at least 1")
+        for name in ("linger_s", "exit_flush_timeout_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: not negative")
+        if not 0 < self.backoff_s_min <= self.backoff_s_max < 5:
+            raise ValueError("backoff_s_min, backoff_s_max: 0 < min <= max < 5")
+        if self.ack_timeout_s <= 0:
+            raise ValueError("ack_timeout_s: above 0")

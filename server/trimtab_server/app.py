@@ -1,0 +1,215 @@
+"""Where the parts are built, joined, started and stopped in order; the only reader of the clock
+and of chance. `serve` runs a sidecar until SIGTERM or SIGINT."""
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from google.protobuf.duration_pb2 import Duration
+
+from trimtab.v1 import event_service_pb2
+from trimtab_server import __version__
+from trimtab_server.errors import ConfigurationError
+from trimtab_server.exporters import set_up_logs, set_up_telemetry
+from trimtab_server.loop.ingest import Ingest, IngestLimits
+from trimtab_server.loop.readers import Readers
+from trimtab_server.reports import EventQueries
+from trimtab_server.rpc.admin_service import AdminService, ServerFacts
+from trimtab_server.rpc.convert import EventReader
+from trimtab_server.rpc.event_service import EventService, ServiceLimits
+from trimtab_server.rpc.event_stream import StreamTerms
+from trimtab_server.rpc.intake import BatchLimits, Intake
+from trimtab_server.rpc.interceptors import Answers
+from trimtab_server.rpc.server import SERVICES, GrpcServer
+from trimtab_server.settings import Settings
+from trimtab_server.store.store import Store
+from trimtab_server.telemetry import (
+    METRIC_BYTES_BUFFERED,
+    METRIC_EVENTS_BUFFERED,
+    METRIC_STREAMS,
+    METRIC_WATCHERS,
+    Telemetry,
+)
+
+# Threads hand the interpreter over this often: the writer and the event loop both do short work,
+# and the default of 5 ms is longer than a commit.
+_SWITCH_INTERVAL_S = 0.0005
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Runs a sidecar until SIGTERM or SIGINT; calls `on_ready` with its address.
+
+    Raises ConfigurationError when it cannot start.
+    """
+    _refuse_remote(settings.listen)
+    set_up_logs(settings)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    asyncio.run(Sidecar(settings).run(on_ready))
+
+
+class Sidecar:
+    """All parts of one sidecar."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._boot_id = str(uuid4())
+        self._start_time_ns = time.time_ns()
+
+    async def run(self, on_ready: Callable[[str], None]) -> None:
+        """Starts, serves until a signal comes, and stops in order: callers first, log last."""
+        settings = self._settings
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        telemetry, close_telemetry = set_up_telemetry(settings, __version__, self._boot_id)
+        with contextlib.ExitStack() as closing:
+            closing.callback(close_telemetry)
+            store = self._store()
+            closing.callback(store.close)
+            readers = Readers(settings.readers_max, settings.read_queue_max)
+            closing.callback(readers.close)
+            ingest = self._ingest(store, telemetry)
+            server = self._server(store, ingest, readers, telemetry)
+            ingest.start()
+            try:
+                await server.start()
+                telemetry.log_info("serving", address=server.address, log_id=store.log_id)
+                on_ready(server.address)
+                _notify("READY=1")
+                await stop.wait()
+                _notify("STOPPING=1")
+                telemetry.log_info("stopping")
+                await server.stop(settings.grace_s)
+            finally:
+                await ingest.stop()
+
+    def _store(self) -> Store:
+        settings = self._settings
+        return Store(
+            settings.database_url,
+            durability=settings.durability,
+            readers_max=settings.readers_max,
+            read_time_s_max=settings.read_time_s_max,
+            rejected_events_max=settings.rejected_events_max,
+            new_log_id=uuid4,
+            now_ns=time.time_ns,
+            monotonic=time.monotonic,
+        )
+
+    def _ingest(self, store: Store, telemetry: Telemetry) -> Ingest:
+        settings = self._settings
+        limits = IngestLimits(
+            commit_events_max=settings.commit_events_max,
+            commit_bytes_max=settings.commit_bytes_max,
+            commit_age_s_max=settings.commit_age_ms_max / 1e3,
+            queue_events_max=settings.queue_events_max,
+            queue_bytes_max=settings.queue_bytes_max,
+        )
+        return Ingest(store, limits, telemetry, time.monotonic, time.time_ns)
+
+    def _server(
+        self, store: Store, ingest: Ingest, readers: Readers, telemetry: Telemetry
+    ) -> GrpcServer:
+        settings = self._settings
+        queries = EventQueries(store)
+        skew_ns = int(settings.future_skew_s_max * 1e9)
+        intake = Intake(
+            EventReader(settings.event_bytes_max, skew_ns, time.time_ns),
+            BatchLimits(settings.batch_events_max, settings.batch_bytes_max),
+            is_tracing=telemetry.is_tracing,
+        )
+        limits = self._limits(skew_ns)
+        terms = StreamTerms(
+            log_id=store.log_id,
+            limits=limits,
+            window_events=settings.window_events,
+            window_bytes=settings.window_bytes,
+            retry_after_s=1.0,
+            new_event_id=_new_event_id,
+            now_ns=time.time_ns,
+        )
+        service_limits = ServiceLimits(
+            settings.streams_max, settings.watchers_max, settings.slow_reader_s
+        )
+        events = EventService(ingest, intake, readers, queries, terms, service_limits)
+        facts = ServerFacts(
+            version=__version__,
+            boot_id=self._boot_id,
+            services=SERVICES,
+            limits=limits,
+            durability=settings.durability,
+            store="sqlite",
+            start_time_ns=self._start_time_ns,
+        )
+        telemetry.observe(
+            METRIC_EVENTS_BUFFERED, lambda: ingest.events_buffered, "Accepted, not committed."
+        )
+        telemetry.observe(METRIC_BYTES_BUFFERED, lambda: ingest.bytes_buffered, "Their bytes.")
+        telemetry.observe(METRIC_STREAMS, lambda: events.stream_count, "Recording streams open.")
+        telemetry.observe(METRIC_WATCHERS, lambda: events.watcher_count, "Watchers open.")
+        try:
+            return GrpcServer(
+                settings.listen,
+                events,
+                AdminService(facts, queries, readers, time.time_ns),
+                [Answers(telemetry, time.monotonic)],
+                settings.batch_bytes_max,
+                with_reflection=settings.reflection is not False,
+            )
+        except RuntimeError as error:
+            raise ConfigurationError(f"cannot listen on {settings.listen}: {error}") from error
+
+    def _limits(self, skew_ns: int) -> event_service_pb2.Limits:
+        skew = Duration()
+        skew.FromNanoseconds(skew_ns)
+        return event_service_pb2.Limits(
+            event_bytes_max=self._settings.event_bytes_max,
+            batch_events_max=self._settings.batch_events_max,
+            batch_bytes_max=self._settings.batch_bytes_max,
+            page_size_max=self._settings.page_size_max,
+            future_skew_max=skew,
+        )
+
+
+def _refuse_remote(listen: str) -> None:
+    """Raises ConfigurationError for an address beyond this machine: there are no tokens yet."""
+    if listen.startswith("unix:"):
+        return
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit() or int(port) > 65_535:
+        raise ConfigurationError(f"listen: {listen!r} is not host:port or unix:/path")
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise ConfigurationError(
+            f"listen: {listen} is not a loopback address or a Unix socket; without TLS and tokens"
+            " the sidecar serves this machine only"
+        )
+
+
+def _new_event_id() -> str:
+    """A version 7 UUID (RFC 9562): milliseconds, then chance."""
+    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
+    return str(UUID(int=value | 0b10 << 62 | secrets.randbits(62)))
+
+
+def _notify(words: str) -> None:
+    """Tells systemd (Type=notify), where there is one."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        with contextlib.suppress(OSError):
+            notify.sendto(words.encode(), address)

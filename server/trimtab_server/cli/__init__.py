@@ -1,0 +1,34 @@
+"""The command line, a file a group. Commands other than `serve` talk to a running sidecar."""
+
+from typing import Annotated
+
+import typer
+
+from trimtab_server import __version__
+from trimtab_server.cli import serve
+
+app = typer.Typer(
+    name="trimtab",
+    help="A learning sidecar for trading engines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("config")(serve.config)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"trimtab {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,76 @@
+"""`trimtab serve` and `trimtab config`: flags, environment and file to one sidecar."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trimtab_server import __version__
+from trimtab_server.settings import Settings, SettingsError, load, sources
+
+
+def _flagged(command: Callable[..., None]) -> Callable[..., None]:
+    """`command(config, flags)` with a flag for every setting, so that none is ever forgotten."""
+    parameters = [
+        inspect.Parameter(
+            "config",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                Path | None,
+                typer.Option("--config", help="TOML file of settings.", envvar="TRIMTAB_CONFIG"),
+            ],
+        )
+    ]
+    for name, field in Settings.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        kind = bool if name == "reflection" else str
+        parameters.append(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[
+                    kind | None,  # type: ignore[valid-type]  # chosen per setting
+                    typer.Option(flag, help=field.description, show_default=False),
+                ],
+            )
+        )
+
+    def wrapped(config: Path | None = None, **flags: Any) -> None:
+        command(config, flags)
+
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__doc__ = command.__doc__
+    return wrapped
+
+
+@_flagged
+def serve(config: Path | None, flags: dict[str, Any]) -> None:
+    """Run a sidecar until SIGTERM or Ctrl-C."""
+    from trimtab_server.app import serve as run
+    from trimtab_server.errors import ConfigurationError
+
+    try:
+        settings = load(config, flags)
+        run(settings, lambda address: typer.echo(f"trimtab {__version__} listening on {address}"))
+    except (SettingsError, ConfigurationError) as error:
+        typer.echo(f"trimtab: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+@_flagged
+def config(config: Path | None, flags: dict[str, Any]) -> None:
+    """Print the effective settings and where each comes from."""
+    try:
+        settings = load(config, flags)
+        origin = sources(config, flags)
+    except SettingsError as error:
+        typer.echo(f"trimtab: {error}", err=True)
+        raise typer.Exit(2) from error
+    width = max(map(len, origin))
+    for name, value in settings.model_dump().items():
+        shown = f'"{value}"' if isinstance(value, str) else str(value)
+        typer.echo(f"{name:{width}} = {shown:32} # {origin[name]}")

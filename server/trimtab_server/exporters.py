@@ -1,0 +1,117 @@
+"""Sets up where telemetry goes: OpenTelemetry's SDK, the Prometheus endpoint, log lines."""
+
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+
+from trimtab_server.settings import Settings
+from trimtab_server.telemetry import SERVICE, Telemetry
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def set_up_logs(settings: Settings) -> None:
+    """Log lines go to standard error: JSON, or for people on a terminal."""
+    for_people = settings.log_format == "console" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+    level = _LEVELS[settings.log_level]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
+    # Alembic tells every start; a migration is told by the server itself.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    renderers: list[Any] = (
+        [structlog.dev.ConsoleRenderer()]
+        if for_people
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[
+            _with_trace_ids,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *renderers,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def set_up_telemetry(
+    settings: Settings, version: str, boot_id: str
+) -> tuple[Telemetry, Callable[[], None]]:
+    """The telemetry that the settings ask for, and what flushes and closes it.
+
+    The SDK is imported only when something is on: off, it costs neither time nor memory.
+    """
+    if not settings.otlp_endpoint and not settings.prometheus_listen:
+        return Telemetry(), lambda: None
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.resources import Resource
+
+    resource = Resource.create(
+        {"service.name": SERVICE, "service.version": version, "service.instance.id": boot_id}
+    )
+    closers: list[Callable[[], object]] = []
+    tracer = None
+    if settings.otlp_endpoint:
+        tracer, close_tracer = _tracer(settings, resource)
+        closers.append(close_tracer)
+    meters = MeterProvider(metric_readers=_metric_readers(settings, closers), resource=resource)
+    closers.append(meters.shutdown)
+
+    def close() -> None:
+        for closer in closers:
+            closer()
+
+    return Telemetry(tracer, meters.get_meter(SERVICE)), close
+
+
+def _tracer(settings: Settings, resource: Any) -> tuple[trace.Tracer, Callable[[], object]]:
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+    sampler = ParentBased(TraceIdRatioBased(settings.trace_sample_ratio))
+    provider = TracerProvider(sampler=sampler, resource=resource)
+    insecure = not settings.otlp_endpoint.startswith("https://")
+    exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=insecure)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider.get_tracer(SERVICE), provider.shutdown
+
+
+def _metric_readers(settings: Settings, closers: list[Callable[[], object]]) -> list[Any]:
+    readers: list[Any] = []
+    if settings.otlp_endpoint:
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+        insecure = not settings.otlp_endpoint.startswith("https://")
+        readers.append(
+            PeriodicExportingMetricReader(
+                OTLPMetricExporter(endpoint=settings.otlp_endpoint, insecure=insecure),
+                export_interval_millis=settings.metrics_interval_s * 1_000,
+            )
+        )
+    if settings.prometheus_listen:
+        import prometheus_client
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader
+
+        readers.append(PrometheusMetricReader())
+        host, _, port = settings.prometheus_listen.rpartition(":")
+        server, _thread = prometheus_client.start_http_server(int(port), addr=host)
+        closers.append(server.shutdown)
+    return readers
+
+
+def _with_trace_ids(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Any:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        line["trace_id"] = f"{context.trace_id:032x}"
+        line["span_id"] = f"{context.span_id:016x}"
+    return line

@@ -1,0 +1,281 @@
+"""From many callers to one commit: bounded queue -> batch -> commit -> acknowledgement.
+
+The event loop hands work over; one writer thread gathers what waits into a batch, commits it, and
+hands the results back. A batch closes when it is full, when its oldest part has waited for its
+time, or at once when someone blocks on it or the writer was idle.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from trimtab_server.domain.events import Append, Appended, Producer
+from trimtab_server.domain.reasons import Reason
+from trimtab_server.errors import TrimtabError, Unavailable
+from trimtab_server.store.store import Store
+from trimtab_server.telemetry import CommitRecord, Served, Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class IngestLimits:
+    """What closes a batch, and what the queue holds at most."""
+
+    commit_events_max: int
+    commit_bytes_max: int
+    commit_age_s_max: float
+    queue_events_max: int
+    queue_bytes_max: int
+
+
+@dataclass(slots=True)
+class _Job:
+    append: Append
+    done: asyncio.Future[Appended]
+    urgent: bool
+    arrival_s: float
+    arrival_time_ns: int
+    traceparents: tuple[tuple[int, str], ...]
+
+
+class Ingest:
+    """The only way into the log. Create it, `start()` it inside the event loop, `stop()` it."""
+
+    def __init__(
+        self,
+        store: Store,
+        limits: IngestLimits,
+        telemetry: Telemetry,
+        monotonic: Callable[[], float],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._telemetry = telemetry
+        self._monotonic = monotonic
+        self._now_ns = now_ns
+        self._jobs: deque[_Job | _Call] = deque()  # bounded: _admit() holds its limits
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._write, name="trimtab-writer", daemon=True)
+        self._space = asyncio.Event()
+        self._growth = asyncio.Event()
+        self._tailing = 0
+        self.last_sequence = store.info().last_sequence
+        self.events_buffered = 0
+        self.bytes_buffered = 0
+        self.duplicate_count = 0
+
+    def start(self) -> None:
+        """Starts the writer. Call it inside the event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Commits what was accepted, then ends the writer."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    async def submit(
+        self,
+        append: Append,
+        *,
+        urgent: bool,
+        traceparents: tuple[tuple[int, str], ...] = (),
+    ) -> "asyncio.Future[Appended]":
+        """A future of what becomes of `append`; waits while the queue is full.
+
+        `urgent` closes the batch at once: somebody blocks on it. The future raises Unavailable
+        when the database refuses. `traceparents` names the items that are traced.
+        """
+        await self._admit(append)
+        done: asyncio.Future[Appended] = self._loop.create_future()
+        job = _Job(append, done, urgent, self._monotonic(), self._now_ns(), traceparents)
+        self.events_buffered += len(append.events)
+        self.bytes_buffered += append.byte_count
+        self._put(job)
+        return done
+
+    async def open_producer(self, producer: Producer) -> int:
+        """The producer's next expected number, behind everything submitted so far."""
+        done: asyncio.Future[int] = self._loop.create_future()
+        self._put(_Call(producer, done))
+        return await done
+
+    def free_share(self) -> float:
+        """How much of the queue is free, 0 to 1: what windows are sized by."""
+        events = self.events_buffered / self._limits.queue_events_max
+        return max(0.0, 1.0 - max(events, self.bytes_buffered / self._limits.queue_bytes_max))
+
+    async def beyond(self, sequence: int) -> int:
+        """The log's last sequence, as soon as it lies beyond `sequence`."""
+        while self.last_sequence <= sequence:
+            growth = self._growth
+            await growth.wait()
+        return self.last_sequence
+
+    async def _admit(self, append: Append) -> None:
+        limits = self._limits
+        while not self._stopping and (
+            self.events_buffered
+            and (
+                self.events_buffered + len(append.events) > limits.queue_events_max
+                or self.bytes_buffered + append.byte_count > limits.queue_bytes_max
+            )
+        ):
+            self._space.clear()
+            await self._space.wait()
+
+    def _put(self, job: "_Job | _Call") -> None:
+        with self._changed:
+            if self._stopping:
+                raise Unavailable(Reason.SHUTTING_DOWN, "the server is stopping")
+            self._jobs.append(job)
+            self._changed.notify()
+
+    # -- the writer thread ----------------------------------------------------------------------
+
+    def _write(self) -> None:
+        while True:
+            jobs, call = self._gather()
+            if jobs:
+                self._commit(jobs)
+            if call is not None:
+                self._open(call)
+            if not jobs and call is None:
+                return
+
+    def _gather(self) -> "tuple[list[_Job], _Call | None]":
+        """The jobs of the next batch, or a call; both empty when the writer is to end."""
+        with self._changed:
+            idle = not self._jobs
+            while not self._jobs and not self._stopping:
+                self._changed.wait()
+            if not idle:
+                self._wait_for_company()
+            return self._take()
+
+    def _wait_for_company(self) -> None:
+        first = self._jobs[0]
+        if isinstance(first, _Call):
+            return
+        deadline = first.arrival_s + self._limits.commit_age_s_max
+        while not self._stopping and not self._is_ripe():
+            left = deadline - self._monotonic()
+            if left <= 0:
+                return
+            self._changed.wait(left)
+
+    def _is_ripe(self) -> bool:
+        events = 0
+        byte_count = 0
+        for job in self._jobs:
+            if isinstance(job, _Call) or job.urgent:
+                return True
+            events += len(job.append.events)
+            byte_count += job.append.byte_count
+        return (
+            events >= self._limits.commit_events_max or byte_count >= self._limits.commit_bytes_max
+        )
+
+    def _take(self) -> "tuple[list[_Job], _Call | None]":
+        jobs: list[_Job] = []
+        events = 0
+        byte_count = 0
+        while self._jobs:
+            job = self._jobs[0]
+            if isinstance(job, _Call):
+                if jobs:
+                    break
+                self._jobs.popleft()
+                return [], job
+            events += len(job.append.events)
+            byte_count += job.append.byte_count
+            if jobs and (
+                events > self._limits.commit_events_max
+                or byte_count > self._limits.commit_bytes_max
+            ):
+                break
+            self._jobs.popleft()
+            jobs.append(job)
+        return jobs, None
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        start_s, start_ns = self._monotonic(), self._now_ns()
+        outcome: list[Appended] | TrimtabError
+        try:
+            outcome = self._store.append([job.append for job in jobs])
+        except TrimtabError as error:
+            outcome = error
+        except Exception as error:  # a defect must not end the writer: the batch is not stored
+            self._telemetry.log_defect("commit failed", error)
+            outcome = Unavailable(Reason.SERVER_FAULT, "the commit failed; see the server's log")
+        record = CommitRecord(start_ns, self._now_ns(), self._monotonic() - start_s)
+        self._loop.call_soon_threadsafe(self._deliver, jobs, outcome, record)
+
+    def _open(self, call: "_Call") -> None:
+        def answer(value: int | None, failure: TrimtabError | None) -> None:
+            if call.done.cancelled():
+                return
+            if failure is not None:
+                call.done.set_exception(failure)
+            elif value is not None:
+                call.done.set_result(value)
+
+        try:
+            value = self._store.open_producer(call.producer)
+        except TrimtabError as error:
+            self._loop.call_soon_threadsafe(answer, None, error)
+        except Exception as error:  # as in _commit
+            self._telemetry.log_defect("opening a producer failed", error)
+            failure = Unavailable(Reason.SERVER_FAULT, "opening failed; see the server's log")
+            self._loop.call_soon_threadsafe(answer, None, failure)
+        else:
+            self._loop.call_soon_threadsafe(answer, value, None)
+
+    # -- back on the event loop -----------------------------------------------------------------
+
+    def _deliver(
+        self,
+        jobs: list[_Job],
+        outcome: list[Appended] | TrimtabError,
+        record: CommitRecord,
+    ) -> None:
+        for job in jobs:
+            self.events_buffered -= len(job.append.events)
+            self.bytes_buffered -= job.append.byte_count
+        self._space.set()
+        if isinstance(outcome, TrimtabError):
+            for job in jobs:
+                if not job.done.done():
+                    job.done.set_exception(outcome)
+            self._telemetry.commit_failed(outcome.reason)
+            return
+        last = self.last_sequence
+        for job, result in zip(jobs, outcome, strict=True):
+            self.duplicate_count += len(result.duplicates)
+            last = max(last, max(result.sequences, default=0))
+            if not job.done.done():
+                job.done.set_result(result)
+        if last > self.last_sequence:
+            self.last_sequence = last
+            self._growth.set()
+            self._growth = asyncio.Event()
+        if self._telemetry.is_on:
+            now_ns = self._now_ns()
+            served = [
+                Served(job.append, result, job.arrival_time_ns, now_ns, job.traceparents)
+                for job, result in zip(jobs, outcome, strict=True)
+            ]
+            self._telemetry.committed(served, record)
+
+
+class _Call(NamedTuple):
+    """Opening a producer: it takes its turn among the batches."""
+
+    producer: Producer
+    done: asyncio.Future[int]

@@ -1,0 +1,1 @@
+"""Translation only: protobuf to domain and back, errors to statuses."""

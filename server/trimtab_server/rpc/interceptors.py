@@ -1,0 +1,91 @@
+"""What happens around every RPC: errors become statuses, RPCs are counted, defects are logged."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from trimtab_server.domain.reasons import Reason
+from trimtab_server.errors import TrimtabError, Unavailable
+from trimtab_server.rpc.status import DETAILS_KEY, code_of, details_of
+from trimtab_server.telemetry import Telemetry
+
+
+class Answers(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+    """Ends an RPC that raised one of our errors with its status and details.
+
+    A defect ends as UNAVAILABLE/SERVER_FAULT, with its traceback in the log: never as UNKNOWN.
+    """
+
+    def __init__(self, telemetry: Telemetry, monotonic: Callable[[], float]) -> None:
+        self._telemetry = telemetry
+        self._monotonic = monotonic
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """The handler of the RPC, wrapped."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        if handler.response_streaming:
+            return self._wrap_streaming(handler, method)
+        return self._wrap_unary(handler, method)
+
+    def _wrap_unary(self, handler: Any, method: str) -> grpc.RpcMethodHandler:
+        inner = handler.unary_unary
+
+        async def unary_unary(request: Any, context: Any) -> Any:
+            start = self._monotonic()
+            code = grpc.StatusCode.OK
+            try:
+                return await inner(request, context)
+            except (TrimtabError, Exception) as error:
+                code = await self._end(context, error, method)
+            finally:
+                self._telemetry.rpc_finished(method, code.name, self._monotonic() - start)
+
+        return grpc.unary_unary_rpc_method_handler(
+            unary_unary, handler.request_deserializer, handler.response_serializer
+        )
+
+    def _wrap_streaming(self, handler: Any, method: str) -> grpc.RpcMethodHandler:
+        inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+        async def streaming(request: Any, context: Any) -> None:
+            code = grpc.StatusCode.OK
+            try:
+                answers = inner(request, context)
+                if hasattr(answers, "__aiter__"):
+                    async for answer in answers:
+                        await context.write(answer)
+                else:
+                    await answers
+            except (TrimtabError, Exception) as error:
+                code = await self._end(context, error, method)
+            finally:
+                self._telemetry.rpc_finished(method, code.name, None)
+
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.request_streaming
+            else grpc.unary_stream_rpc_method_handler
+        )
+        return make(streaming, handler.request_deserializer, handler.response_serializer)
+
+    async def _end(self, context: Any, error: Exception, method: str) -> grpc.StatusCode:
+        if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
+            raise error
+        if not isinstance(error, TrimtabError):
+            self._telemetry.log_defect(f"{method} failed", error)
+            error = Unavailable(
+                Reason.SERVER_FAULT, "the server failed; its log says more", retry_after_s=5.0
+            )
+        code = code_of(error)
+        context.set_trailing_metadata(((DETAILS_KEY, details_of(error)),))
+        context.set_code(code)
+        context.set_details(error.message)
+        return code

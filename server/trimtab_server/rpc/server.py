@@ -1,0 +1,73 @@
+"""The gRPC server: services, health, reflection, channel options."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health
+from grpc_reflection.v1alpha import reflection
+
+from trimtab.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    event_service_pb2,
+    event_service_pb2_grpc,
+)
+from trimtab_server.rpc.admin_service import AdminService
+from trimtab_server.rpc.event_service import EventService
+
+EVENT_SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
+ADMIN_SERVICE = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+SERVICES = (ADMIN_SERVICE, EVENT_SERVICE)
+
+_MESSAGE_OVERHEAD = 1 << 20
+
+
+class GrpcServer:
+    """Binds, serves, and stops in good order."""
+
+    def __init__(
+        self,
+        address: str,
+        events: EventService,
+        admin: AdminService,
+        interceptors: Sequence[Any],
+        batch_bytes_max: int,
+        *,
+        with_reflection: bool,
+    ) -> None:
+        """Binds `address` (host:port or unix:/path). Raises RuntimeError when it is taken."""
+        options = [
+            ("grpc.max_receive_message_length", batch_bytes_max + _MESSAGE_OVERHEAD),
+            # Two sidecars must never share a port by accident.
+            ("grpc.so_reuseport", 0),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ]
+        self._server = grpc.aio.server(interceptors=interceptors, options=options)
+        self._events = events
+        self._health = health.aio.HealthServicer()
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(events, self._server)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if with_reflection:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        port = self._server.add_insecure_port(address)
+        host = address.rpartition(":")[0]
+        self.address = address if address.startswith("unix:") else f"{host}:{port}"
+
+    async def start(self) -> None:
+        """Serves; every service is SERVING from now on."""
+        await self._server.start()
+        for name in ("", *SERVICES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """NOT_SERVING, GoAway, last acknowledgements, close; at most `grace_s` seconds."""
+        await self._health.enter_graceful_shutdown()
+        self._events.leave()
+        await self._server.stop(grace_s)

@@ -1,0 +1,68 @@
+"""Errors to statuses: google.rpc.Status with ErrorInfo, BadRequest and RetryInfo."""
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+
+from trimtab_server.domain.reasons import Reason
+from trimtab_server.errors import TrimtabError
+
+DOMAIN = "trimtab"
+DETAILS_KEY = "grpc-status-details-bin"
+
+CODES = {
+    Reason.INVALID_FIELD: StatusCode.INVALID_ARGUMENT,
+    Reason.EVENT_TOO_LARGE: StatusCode.INVALID_ARGUMENT,
+    Reason.BATCH_TOO_LARGE: StatusCode.INVALID_ARGUMENT,
+    Reason.ID_REUSED: StatusCode.ALREADY_EXISTS,
+    Reason.SEQUENCE_REUSED: StatusCode.ALREADY_EXISTS,
+    Reason.SEQUENCE_GAP: StatusCode.OUT_OF_RANGE,
+    Reason.PRODUCER_FENCED: StatusCode.ABORTED,
+    Reason.PRODUCER_SUPERSEDED: StatusCode.ABORTED,
+    Reason.WINDOW_EXCEEDED: StatusCode.RESOURCE_EXHAUSTED,
+    Reason.STREAM_PROTOCOL: StatusCode.FAILED_PRECONDITION,
+    Reason.LOG_CHANGED: StatusCode.ABORTED,
+    Reason.SLOW_READER: StatusCode.RESOURCE_EXHAUSTED,
+    Reason.SEQUENCE_PRUNED: StatusCode.OUT_OF_RANGE,
+    Reason.NOT_FOUND: StatusCode.NOT_FOUND,
+    Reason.SHUTTING_DOWN: StatusCode.UNAVAILABLE,
+    Reason.OVERLOADED: StatusCode.RESOURCE_EXHAUSTED,
+    Reason.STORE_UNAVAILABLE: StatusCode.UNAVAILABLE,
+    Reason.DEADLINE_EXCEEDED: StatusCode.DEADLINE_EXCEEDED,
+    Reason.UNIMPLEMENTED: StatusCode.UNIMPLEMENTED,
+    Reason.TOO_MANY_STREAMS: StatusCode.RESOURCE_EXHAUSTED,
+    Reason.SERVER_FAULT: StatusCode.UNAVAILABLE,
+}
+
+
+def code_of(error: TrimtabError) -> StatusCode:
+    """The gRPC status code of an error."""
+    return CODES[error.reason]
+
+
+def details_of(error: TrimtabError) -> bytes:
+    """The serialised google.rpc.Status that goes into the trailing metadata."""
+    parts: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN)]
+    if error.violations:
+        parts.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=violation.field, description=violation.description
+                    )
+                    for violation in error.violations
+                ]
+            )
+        )
+    if error.retry_after_s is not None:
+        delay = Duration()
+        delay.FromNanoseconds(int(error.retry_after_s * 1e9))
+        parts.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(code=code_of(error).value[0], message=error.message)
+    for part in parts:
+        packed = Any()
+        packed.Pack(part)
+        status.details.append(packed)
+    return status.SerializeToString()

@@ -1,0 +1,107 @@
+"""The store: opens a database, holds its parts, closes them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import text
+
+from trimtab_server.domain.events import Append, Appended, LogInfo, Producer
+from trimtab_server.domain.reasons import Reason
+from trimtab_server.errors import Conflict, InvalidRequest, StreamBroken
+from trimtab_server.domain.events import Violation
+from trimtab_server.store.append import append, producer_row
+from trimtab_server.store.database import Database
+from trimtab_server.store.events import Events
+
+
+class Store:
+    """The log in one database. Thread rules: `append` and `open_producer` on one writer thread,
+    `events` and `info` on any."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        durability: str = "power_loss",
+        readers_max: int = 4,
+        read_time_s_max: float = 10.0,
+        rejected_events_max: int = 10_000,
+        new_log_id: Callable[[], UUID],
+        now_ns: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Opens or creates the database. Raises ConfigurationError when that is not possible."""
+        self._database = Database(url, durability, readers_max, read_time_s_max, monotonic)
+        self._rejected_events_max = rejected_events_max
+        self._now_ns = now_ns
+        self.events = Events(self._database)
+        self.log_id = self._log_id(new_log_id)
+
+    def append(self, appends: Sequence[Append]) -> list[Appended]:
+        """What became of each append, durable when this returns: one transaction for all.
+
+        Raises Unavailable when the database refuses; nothing is stored then.
+        """
+        with self._database.writing() as connection:
+            return append(connection, appends, self._now_ns(), self._rejected_events_max)
+
+    def open_producer(self, producer: Producer) -> int:
+        """The producer's next expected number. Stores a new producer or a raised epoch.
+
+        Raises StreamBroken (PRODUCER_FENCED) for an older epoch, InvalidRequest when the producer
+        belongs to another source.
+        """
+        with self._database.writing() as connection:
+            row = producer_row(connection, producer)
+            if row is None:
+                connection.execute(
+                    text(
+                        "INSERT INTO producers (producer_id, source, epoch, durable_through_seq,"
+                        " open_time_ns) VALUES (:id, :source, :epoch, 0, :now)"
+                    ),
+                    {
+                        "id": producer.producer_id,
+                        "source": producer.source,
+                        "epoch": producer.epoch,
+                        "now": self._now_ns(),
+                    },
+                )
+                return 1
+            if row.source != producer.source:
+                raise InvalidRequest(
+                    Violation("open.source", f"this producer belongs to source {row.source!r}")
+                )
+            if producer.epoch < row.epoch:
+                raise StreamBroken(
+                    Reason.PRODUCER_FENCED, f"epoch {row.epoch} of this producer exists"
+                )
+            if producer.epoch > row.epoch:
+                connection.execute(
+                    text("UPDATE producers SET epoch = :epoch WHERE producer_key = :key"),
+                    {"epoch": producer.epoch, "key": row.producer_key},
+                )
+            return int(row.durable_through_seq) + 1
+
+    def info(self) -> LogInfo:
+        """Identity and bounds of the log."""
+        with self._database.reading() as connection:
+            last = connection.scalar(text("SELECT last_sequence FROM log WHERE id = 1"))
+            first = connection.scalar(text("SELECT min(sequence) FROM events"))
+        return LogInfo(self.log_id, first or 0, last or 0)
+
+    def close(self) -> None:
+        """Closes the database and releases its lock."""
+        self._database.close()
+
+    def _log_id(self, new_log_id: Callable[[], UUID]) -> str:
+        with self._database.writing() as connection:
+            known = connection.scalar(text("SELECT log_id FROM log WHERE id = 1"))
+            if known is not None:
+                return str(known)
+            log_id = str(new_log_id())
+            connection.execute(
+                text("INSERT INTO log VALUES (1, :log_id, 0, :now)"),
+                {"log_id": log_id, "now": self._now_ns()},
+            )
+            return log_id

@@ -1,0 +1,111 @@
+"""Rows of the database. They never leave this folder.
+
+Times are integers, nanoseconds UTC: SQLite and Python datetimes hold microseconds only.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Text, text
+from sqlmodel import Field, SQLModel
+
+# SQLite turns only INTEGER PRIMARY KEY into the row's own key; Postgres wants BIGINT.
+_BIG_KEY = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class LogRow(SQLModel, table=True):
+    """The log's identity and its counter: one row."""
+
+    __tablename__ = "log"
+
+    id: int = Field(primary_key=True)
+    log_id: str = Field(sa_column=Column(Text, nullable=False))
+    last_sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
+    create_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class EventRow(SQLModel, table=True):
+    """One event: the body beside what it is looked up by. `event_id` is time-ordered with
+    version 7 UUIDs, which keeps its index append-only."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        # Every SQLite index ends with the row key, which is the sequence: pages in log order need
+        # no sort.
+        Index("ix_events_kind", "kind"),
+        Index("ix_events_symbol_kind", "symbol", "kind"),
+        Index("ix_events_event_time", "event_time_ns"),
+        Index(
+            "ix_events_signal_id",
+            "signal_id",
+            sqlite_where=text("signal_id IS NOT NULL"),
+            postgresql_where=text("signal_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_events_run_id",
+            "run_id",
+            "kind",
+            sqlite_where=text("run_id IS NOT NULL"),
+            postgresql_where=text("run_id IS NOT NULL"),
+        ),
+    )
+
+    sequence: int = Field(sa_column=Column(_BIG_KEY, primary_key=True, autoincrement=False))
+    ingest_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    producer_key: int | None = Field(sa_column=Column(Integer))
+    producer_seq: int | None = Field(sa_column=Column(BigInteger))
+    event_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    kind: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    source: str = Field(sa_column=Column(Text, nullable=False))
+    environment: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    run_id: str | None = Field(sa_column=Column(Text))
+    event_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    available_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    signal_id: str | None = Field(sa_column=Column(Text))
+    strategy: str | None = Field(sa_column=Column(Text))
+    symbol: str | None = Field(sa_column=Column(Text))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class ProducerRow(SQLModel, table=True):
+    """A producer's epoch and high-water mark, locked and moved in the transaction of its events."""
+
+    __tablename__ = "producers"
+
+    producer_key: int | None = Field(default=None, primary_key=True)
+    producer_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    source: str = Field(sa_column=Column(Text, nullable=False))
+    epoch: int = Field(sa_column=Column(BigInteger, nullable=False))
+    durable_through_seq: int = Field(sa_column=Column(BigInteger, nullable=False))
+    open_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class EventCountRow(SQLModel, table=True):
+    """How many events there are of a kind: kept up with every commit, so statistics never scan."""
+
+    __tablename__ = "event_counts"
+
+    source: str = Field(sa_column=Column(Text, primary_key=True))
+    environment: int = Field(sa_column=Column(SmallInteger, primary_key=True))
+    run_id: str = Field(sa_column=Column(Text, primary_key=True))
+    kind: int = Field(sa_column=Column(SmallInteger, primary_key=True))
+    event_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    byte_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    last_event_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class RejectedEventRow(SQLModel, table=True):
+    """An event that was refused on a stream, with the first bytes of what was sent."""
+
+    __tablename__ = "rejected_events"
+    __table_args__ = (Index("ix_rejected_events_producer", "producer_id", "producer_seq"),)
+
+    row_id: int | None = Field(
+        default=None, sa_column=Column(_BIG_KEY, primary_key=True, autoincrement=True)
+    )
+    reject_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    source: str = Field(sa_column=Column(Text, nullable=False))
+    producer_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    producer_seq: int = Field(sa_column=Column(BigInteger, nullable=False))
+    event_id: str = Field(sa_column=Column(Text, nullable=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    violations: str = Field(sa_column=Column(Text, nullable=False))
+    event_prefix: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    event_byte_count: int = Field(sa_column=Column(BigInteger, nullable=False))
