@@ -1,6 +1,6 @@
 # Every target works from a bare clone: make and Python 3.11 or newer are all it needs.
 #   make demo                      the loop on real market data (ARGS go to `trimtab demo`)
-#   make test ARGS="-k store -n 2" the default tests; load, chaos, bench and packaging are apart
+#   make test ARGS="-k store -n 2" the default tests; load, chaos and bench are apart
 #   make PYTHON=python3.12 test    another interpreter
 PYTHON ?= python3
 ARGS ?=
@@ -11,7 +11,7 @@ MANIFESTS := pyproject.toml clients/python/pyproject.toml generated/python/pypro
 # Another active environment, or PYTHONPATH, must not leak into this one.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types proto proto-release bench chaos packaging lock clean
+.PHONY: help setup demo test lint types proto proto-release bench chaos lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -45,9 +45,6 @@ bench: $(READY)  ## throughput and latency on this machine
 
 chaos: $(READY)  ## kill it, starve it, cut its lines
 	$(BIN)/python -m pytest -m chaos $(ARGS)
-
-packaging: $(READY)  ## the client on old and new protobuf and grpcio (fetches packages)
-	$(BIN)/python -m pytest -m packaging $(ARGS)
 
 lock: $(READY)  ## renew constraints.txt
 	@.ci/lock $(BIN)

@@ -105,8 +105,9 @@ class Sidecar:
                 self.version, self.address = match[1], match[2]
                 return self
             time.sleep(0.01)
+        ended = self._process.poll()
         self.kill()
-        pytest.fail(f"no sidecar within {START_S_MAX:.0f} s; it wrote:\n{self.output}\n{self.log}")
+        pytest.fail(f"no sidecar (exit code {ended}); it wrote:\n{self.output}\n{self.log}")
 
     def kill(self) -> None:
         """SIGKILL: the end without a goodbye."""

@@ -3,6 +3,7 @@ and of chance. `serve` runs a sidecar until SIGTERM or SIGINT."""
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import os
 import secrets
@@ -42,6 +43,8 @@ from trimtab_server.telemetry import (
 # Threads hand the interpreter over this often: the writer and the event loop both do short work,
 # and the default of 5 ms is longer than a commit.
 _SWITCH_INTERVAL_S = 0.0005
+# Objects until a collection: a batch is thousands of tuples, none of them in a cycle.
+_GC_THRESHOLDS = (50_000, 20, 50)
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
@@ -52,6 +55,9 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     _refuse_remote(settings.listen)
     set_up_logs(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    # What start-up made stays; what requests make dies young or is counted by the thousand.
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     asyncio.run(Sidecar(settings).run(on_ready))
 
 

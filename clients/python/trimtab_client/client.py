@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
-from trimtab.v1 import admin_service_pb2, event_service_pb2
 
+from trimtab.v1 import admin_service_pb2, event_service_pb2
 from trimtab_client.channel import LazyChannel
 from trimtab_client.errors import Cancelled, TrimtabError, Unavailable, error_from_rpc
 from trimtab_client.event import ENVIRONMENT, EVENT_ORDER, Event, EventFilter, Word
@@ -94,7 +94,7 @@ class Client:
 
     def list_events(
         self,
-        filter: EventFilter | None = None,
+        filter: EventFilter | None = None,  # noqa: A002 - the contract's name
         *,
         order: Word = "SEQUENCE",
         page_size: int = 0,
@@ -111,7 +111,7 @@ class Client:
 
     def iter_events(
         self,
-        filter: EventFilter | None = None,
+        filter: EventFilter | None = None,  # noqa: A002 - the contract's name
         *,
         order: Word = "SEQUENCE",
         page_size: int = 0,
@@ -197,7 +197,7 @@ class Client:
 
     def watch_events(
         self,
-        filter: EventFilter | None = None,
+        filter: EventFilter | None = None,  # noqa: A002 - the contract's name
         *,
         log_id: str = "",
         after_sequence: int = 0,
@@ -216,7 +216,7 @@ class Client:
 
     def watch_pages(
         self,
-        filter: EventFilter | None = None,
+        filter: EventFilter | None = None,  # noqa: A002 - the contract's name
         *,
         log_id: str = "",
         after_sequence: int = 0,
@@ -326,7 +326,7 @@ class Client:
         """Closes the connection; a watch ends. Idempotent."""
         self._channel.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from types import TracebackType
-
+from typing import Self
 
 from trimtab_client.channel import LazyChannel
 from trimtab_client.client import Client
-from trimtab_client.envelope import EventSink
 from trimtab_client.event import Event, Word
 from trimtab_client.event_builder import EventBuilder
 from trimtab_client.market_events import MarketEvents
@@ -61,12 +60,11 @@ class Trimtab(TradeEvents[str | None], OutcomeEvents[str | None], MarketEvents[s
     @property
     def builder(self) -> EventBuilder:
         """Builders of events with this envelope that record nothing: for `client.record_event`."""
-        return EventBuilder(
-            source=self.source, environment=self.environment, run_id=self.run_id
-        )
+        return EventBuilder(source=self.source, environment=self.environment, run_id=self.run_id)
 
     def _emit(self, event: Event, event_class: EventClass) -> str | None:
-        return event.event_id if self._record_bytes(event.SerializeToString(), event_class) else None
+        taken = self._record_bytes(event.SerializeToString(), event_class)
+        return event.event_id if taken else None
 
     def record(self, event: Event) -> str | None:
         """Records a ready event; empty envelope fields (event_id, source, environment, run_id,
@@ -78,7 +76,10 @@ class Trimtab(TradeEvents[str | None], OutcomeEvents[str | None], MarketEvents[s
         """Waits up to `timeout` seconds until all that was accepted before is durable."""
         return self.recorder.flush(timeout)
 
-    async def flush_async(self, timeout: float = 10.0) -> FlushResult:
+    async def flush_async(
+        self,
+        timeout: float = 10.0,  # noqa: ASYNC109 - the flush itself ends, not the wait for it
+    ) -> FlushResult:
         """`flush` for asyncio: waits on a worker thread, not on the event loop."""
         return await self.recorder.flush_async(timeout)
 
@@ -98,7 +99,7 @@ class Trimtab(TradeEvents[str | None], OutcomeEvents[str | None], MarketEvents[s
         self.client.close()
         return result
 
-    def __enter__(self) -> Trimtab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

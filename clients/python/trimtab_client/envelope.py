@@ -30,8 +30,9 @@ _current_traceparent = current_traceparent_source()
 class Envelope(TypedDict, total=False):
     """What every event may carry beside its payload; see trimtab/v1/event.proto.
 
-    event_id: UUID; default a new version 7. event_time: instead of event_time_ns. available_time: when it could be known, never before
-    the event's time. corrects_event_id: the UUID of the event that this one corrects.
+    event_id: UUID; default a new version 7. event_time: instead of event_time_ns.
+    available_time: when it could be known, never before the event's time.
+    corrects_event_id: the UUID of the event that this one corrects.
     """
 
     event_id: str

@@ -13,6 +13,8 @@
     |- Unavailable          the sidecar is down, stopping, or the client's breaker is open
     |- Unimplemented        the server is older than this client
     `- Cancelled            the client was closed meanwhile
+
+Programming errors (an unknown word, a wrong type) stay ValueError and TypeError.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "trimtab"
 _STATUS_DETAILS_KEY = "grpc-status-details-bin"

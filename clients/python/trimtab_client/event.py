@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from trimtab.v1 import event_pb2, event_service_pb2
 from trimtab.v1.event_pb2 import (
     AccountSnapshot,
@@ -50,13 +51,53 @@ from trimtab.v1.event_pb2 import (
 from trimtab.v1.event_service_pb2 import EventFilter
 
 __all__ = [
-    "AccountSnapshot", "Allocation", "CooldownRule", "CorporateAction", "Decision", "Environment",
-    "Event", "EventFilter", "EventKind", "EnumWords", "Execution", "ExecutionFailure", "ExitPlan", "ExposureRule",
-    "GuardVerdict", "Horizon", "LossLimitRule", "MarketBar", "MarketContext", "MarketSnapshot",
-    "MarketTick", "MetricRecorded", "OrderUpdate", "Outcome", "PositionCountRule",
-    "PositionUpdate", "Prediction", "RecorderLoss", "RegimeChange", "RiskBreach", "ShadowOutcome",
-    "Signal", "Thesis", "ThresholdRule", "Time", "Word", "event_filter", "exit_plan", "guard_verdict", "horizon", "kind_word",
-    "market_context", "market_snapshot", "thesis", "to_duration", "to_ns", "to_timestamp",
+    "AccountSnapshot",
+    "Allocation",
+    "CooldownRule",
+    "CorporateAction",
+    "Decision",
+    "EnumWords",
+    "Environment",
+    "Event",
+    "EventFilter",
+    "EventKind",
+    "Execution",
+    "ExecutionFailure",
+    "ExitPlan",
+    "ExposureRule",
+    "GuardVerdict",
+    "Horizon",
+    "LossLimitRule",
+    "MarketBar",
+    "MarketContext",
+    "MarketSnapshot",
+    "MarketTick",
+    "MetricRecorded",
+    "OrderUpdate",
+    "Outcome",
+    "PositionCountRule",
+    "PositionUpdate",
+    "Prediction",
+    "RecorderLoss",
+    "RegimeChange",
+    "RiskBreach",
+    "ShadowOutcome",
+    "Signal",
+    "Thesis",
+    "ThresholdRule",
+    "Time",
+    "Word",
+    "event_filter",
+    "exit_plan",
+    "guard_verdict",
+    "horizon",
+    "kind_word",
+    "market_context",
+    "market_snapshot",
+    "thesis",
+    "to_duration",
+    "to_ns",
+    "to_timestamp",
 ]  # fmt: skip
 
 Word: TypeAlias = str | int
@@ -150,9 +191,9 @@ def to_duration(duration_s: float) -> Duration:
 
 def set_duration(target: Duration, duration_s: float) -> None:
     """Writes `duration_s` (seconds) into `target`. ValueError when it is not finite."""
-    whole = int(duration_s) if duration_s == duration_s and abs(duration_s) < 1e12 else None
-    if whole is None:
+    if not -1e11 < duration_s < 1e11:  # false for NaN too; a protobuf Duration ends at 3e11
         raise ValueError(f"a duration must be finite seconds, not {duration_s!r}")
+    whole = int(duration_s)
     nanos = round((duration_s - whole) * 1e9)
     if abs(nanos) >= _NS:
         whole, nanos = whole + (1 if nanos > 0 else -1), 0
@@ -247,9 +288,7 @@ def market_context(
     return MarketContext(vix=vix, sector=sector, regime=regime, values=values)
 
 
-def thesis(
-    *, text: str = "", catalyst: str = "", expected_volume_pattern: str = ""
-) -> Thesis:
+def thesis(*, text: str = "", catalyst: str = "", expected_volume_pattern: str = "") -> Thesis:
     """Why a trade should work, so that its outcome can be held against it."""
     return Thesis(text=text, catalyst=catalyst, expected_volume_pattern=expected_volume_pattern)
 
@@ -305,7 +344,7 @@ def event_filter(
 def current_traceparent_source() -> Callable[[], str] | None:
     """How to read the engine's current trace context, or None without opentelemetry-api."""
     try:
-        from opentelemetry import trace
+        from opentelemetry import trace  # noqa: PLC0415 - optional
     except ImportError:
         return None
     get_current_span = trace.get_current_span

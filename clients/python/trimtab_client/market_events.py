@@ -27,7 +27,7 @@ class MarketEvents(EventSink[T]):
         symbol: str,
         interval_s: float,
         close: float,
-        open: float | None = None,
+        open: float | None = None,  # noqa: A002 - the contract's name
         high: float | None = None,
         low: float | None = None,
         volume: float | None = None,
@@ -105,9 +105,7 @@ class MarketEvents(EventSink[T]):
         payload = event.account_snapshot
         payload.equity = equity
         payload.currency = currency
-        set_given(
-            payload, (("cash", cash), ("exposure", exposure), ("margin_used", margin_used))
-        )
+        set_given(payload, (("cash", cash), ("exposure", exposure), ("margin_used", margin_used)))
         return self._emit(event, _BULK)
 
     def corporate_action(

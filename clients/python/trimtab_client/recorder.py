@@ -175,7 +175,10 @@ class Recorder:
                 lost_count=stream.lost_count,
             )
 
-    async def flush_async(self, timeout: float = 10.0) -> FlushResult:
+    async def flush_async(
+        self,
+        timeout: float = 10.0,  # noqa: ASYNC109 - the flush itself ends, not the wait for it
+    ) -> FlushResult:
         """`flush` for asyncio: waits on a worker thread, not on the event loop."""
         return await asyncio.get_running_loop().run_in_executor(None, self.flush, timeout)
 

@@ -62,8 +62,10 @@ class Ring:
         self._reserved_limits = (events_max, bytes_max)
         share = 1 - _RESERVED_SHARE
         self._bulk_limits = (int(events_max * share), int(bytes_max * share))
-        self._unsent: deque[bytes] = deque()
-        self._in_flight: deque[bytes] = deque()
+        # `offer` holds the limit. A full deque would drop silently at its other end, so theirs is
+        # one that is never reached, not even by a signal handler's nested `offer`.
+        self._unsent: deque[bytes] = deque(maxlen=2 * events_max)
+        self._in_flight: deque[bytes] = deque(maxlen=2 * events_max)
         self._bytes = 0
         # A number is the count of accepted events minus this; moves with a new producer id.
         self._number_offset = 0

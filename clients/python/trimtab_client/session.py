@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 from trimtab.v1 import event_service_pb2
-
 from trimtab_client.errors import TrimtabError
 from trimtab_client.ring import Ring
 from trimtab_client.settings import RecorderSettings
@@ -52,7 +51,7 @@ class Session:
         """Counts what was handed to grpc."""
         self.sent_count += count
 
-    def room(self, ring: Ring, settings: RecorderSettings, alone: bool) -> tuple[int, int]:
+    def room(self, ring: Ring, settings: RecorderSettings, *, alone: bool) -> tuple[int, int]:
         """Events and bytes that the next batch may hold; 0 events = wait for an Ack.
 
         alone: one event in flight at a time. With nothing in flight one batch is always allowed,

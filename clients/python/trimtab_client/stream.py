@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
-from trimtab.v1 import event_pb2, event_service_pb2
 
+from trimtab.v1 import event_pb2, event_service_pb2
 from trimtab_client import wire
 from trimtab_client.channel import LazyChannel
 from trimtab_client.errors import TrimtabError, error_from_rpc
@@ -252,7 +252,7 @@ class EventStream:
         ring = self._ring
         first_seq = ring.next_unsent_seq
         alone = ring.settled_count < self._suspect_through
-        count_max, bytes_max = session.room(ring, self._settings, alone)
+        count_max, bytes_max = session.room(ring, self._settings, alone=alone)
         if count_max < 1:
             return None
         unsendable = first_seq in self._unsendable
@@ -318,11 +318,15 @@ class EventStream:
         next_seq = opened.next_expected_seq
         with ring.lock:
             first_seq, end_seq = ring.first_seq, ring.next_seq
-        missed = self._missed_rejections(first_seq, next_seq - 1) if next_seq > first_seq else []
+        missed: list[Rejection] = []
+        if first_seq < next_seq <= end_seq:
+            missed = self._missed_rejections(first_seq, next_seq - 1)
         with ring.lock:
             if next_seq > end_seq:
+                # Numbers that this recorder never gave: start over under a new producer id.
                 session.numbers_unknown = True
-                raise ValueError(f"the server expects {next_seq}, at most {end_seq} was given")
+                self._cancel_call()
+                return
             self._settle(next_seq - 1, missed)
             if next_seq < first_seq:
                 session.lost = (next_seq, first_seq - 1)

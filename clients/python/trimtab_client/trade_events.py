@@ -81,8 +81,7 @@ class TradeEvents(EventSink[T]):
         event.symbol = symbol
         payload = event.signal
         payload.side = SIDE(side, "signal.side")  # type: ignore[assignment]
-        if intent:
-            payload.intent = INTENT(intent, "signal.intent")  # type: ignore[assignment]
+        payload.intent = INTENT(intent, "signal.intent")  # type: ignore[assignment]
         if confidence is not None:
             payload.confidence = confidence
         payload.calibrated = calibrated
@@ -184,7 +183,8 @@ class TradeEvents(EventSink[T]):
         **envelope: Unpack[Envelope],
     ) -> T:
         """An order changed its state: SUBMITTED, ACCEPTED, PARTIALLY_FILLED, FILLED, CANCELLED,
-        REJECTED or EXPIRED (tell order_id). order_type MARKET, LIMIT, STOP or STOP_LIMIT; quantities in units."""
+        REJECTED or EXPIRED (tell order_id). order_type MARKET, LIMIT, STOP or STOP_LIMIT;
+        quantities in units."""
         event = self._begin(envelope, event_time_ns)
         event.signal_id = signal_id
         event.symbol = symbol

@@ -106,6 +106,14 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
+class NotFilled:
+    """An approved signal whose symbol had no later bar to enter at."""
+
+    position: int
+    proposal: Proposal
+
+
+@dataclass(frozen=True, slots=True)
 class AccountMarked:
     """The account at a close, USD."""
 
@@ -114,7 +122,16 @@ class AccountMarked:
     exposure: float
 
 
-Step = BarClosed | RegimeChanged | SignalMade | DecisionMade | Filled | Closed | AccountMarked
+Step = (
+    BarClosed
+    | RegimeChanged
+    | SignalMade
+    | DecisionMade
+    | Filled
+    | NotFilled
+    | Closed
+    | AccountMarked
+)
 
 
 @dataclass(slots=True)
@@ -301,8 +318,10 @@ class Replay:
         return AccountMarked(position, equity, float(sum(marks)))
 
     def _censor(self) -> Iterator[Step]:
-        """Open positions, and approved ones that found no bar to enter at, have no result."""
+        """What the end of the data leaves without a result: unfilled entries, open positions."""
         last = self.market.days.size - 1
+        for made in self._pending:
+            yield NotFilled(last, made.proposal)
         for held in self._open:
             closed = Closed(
                 held.made.proposal,

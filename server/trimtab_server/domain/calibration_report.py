@@ -291,7 +291,7 @@ def _summary(
             f"lower half, {gap}. A higher claim was no better."
         ),
         CalibrationVerdict.TOO_FEW: (
-            f"Too few to tell: {sample}. About {needed:,} more independent outcomes are needed to "
+            f"Too few to tell: {sample}. About {needed or 0:,} more independent outcomes are needed to "
             f"see a gap of {100 * GAP_OF_INTEREST:.0f} points between the upper and the lower half "
             f"of the claims; so far it is {gap}."
         ),

@@ -108,7 +108,7 @@ def guard_lines(
                 provisional_win_rate=win_rate(returns),
                 mean_return=mean,
                 missed_profit=float(returns[returns > 0].sum()),
-                avoided_loss=float(-returns[returns < 0].sum()),
+                avoided_loss=float(np.maximum(-returns, 0.0).sum()),
                 effect=effect,
                 outcomes_needed=outcomes_needed(mean) if effect is GuardEffect.UNDECIDED else None,
             )

@@ -126,7 +126,7 @@ def time_ns(cell: Cell) -> int:
     elif isinstance(cell, date):
         value = _datetime_ns(datetime(cell.year, cell.month, cell.day, tzinfo=UTC))
     elif isinstance(cell, bool):
-        raise ValueError(f"{cell!r} is not a time")
+        raise ValueError(f"{cell!r} is not a time")  # noqa: TRY004 - of a file, not of a program
     elif isinstance(cell, (int, float)):
         value = _number_ns(cell)
     else:
@@ -146,7 +146,7 @@ def _plain_number(word: str) -> int | float:
 
 
 def _number_ns(value: float) -> int:
-    if isinstance(value, float) and not math.isfinite(value):
+    if not math.isfinite(value):
         raise ValueError(f"{value!r} is not a time")
     for below, scale in ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3)):
         if abs(value) < below:

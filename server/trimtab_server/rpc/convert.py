@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from uuid import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -18,9 +19,9 @@ from trimtab_server.domain.events import (
 )
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.rpc import rules
+from trimtab_server.rpc.quick_check import PLAINLY_VALID
 from trimtab_server.rpc.validation import (
     VIOLATIONS_MAX,
-    is_plainly_valid,
     is_traceparent,
     is_uuid,
     violations,
@@ -35,6 +36,25 @@ _ENVIRONMENTS = frozenset(int(environment) for environment in Environment)
 _WITH_SIGNAL = {"signal", "decision", "outcome", "shadow_outcome"}
 _WITH_SYMBOL = {"market_bar", "market_tick", "corporate_action"}
 _TRACED_MAX = 32
+_STRINGS = attrgetter(
+    "event_id",
+    "source",
+    "run_id",
+    "signal_id",
+    "strategy",
+    "symbol",
+    "order_id",
+    "position_id",
+    "model_name",
+    "model_version",
+    "correlation_id",
+    "causation_id",
+    "traceparent",
+    "corrects_event_id",
+)
+_TRACEPARENT, _CORRECTS = 12, 13
+# A UUID and names that are within their limits whatever they are.
+_JOINED_LENGTH_MAX = 36 + rules.NAME_LENGTH_MAX
 
 
 class EventReader:
@@ -70,58 +90,56 @@ class EventReader:
     def _read_plain(self, sent: event_pb2.Event, body: bytes) -> Event | None:
         """The event when nothing about it is unusual; None sends it the slow way."""
         payload = sent.WhichOneof("payload")
-        kind = _KINDS.get(payload) if payload else None
-        event_id, source, environment = sent.event_id, sent.source, sent.environment
-        if kind is None or not is_uuid(event_id) or environment not in _ENVIRONMENTS:
+        check = PLAINLY_VALID.get(payload) if payload else None
+        if payload is None or check is None or not check(getattr(sent, payload)):
             return None
-        signal_id, strategy, symbol, run_id = (
-            sent.signal_id,
-            sent.strategy,
-            sent.symbol,
-            sent.run_id,
-        )
-        others = sent.order_id + sent.position_id + sent.model_name + sent.model_version
-        others += sent.correlation_id + sent.causation_id
-        names = source + signal_id + strategy + symbol + run_id + others
-        when = sent.event_time
-        seconds, nanos = when.seconds, when.nanos
-        event_time_ns = seconds * _NS + nanos
+        words = _STRINGS(sent)
+        event_id, source, run_id, signal_id, strategy, symbol = words[:6]
+        traceparent = words[_TRACEPARENT]
+        joined = "".join(words)
+        environment = sent.environment
         if (
-            not source
-            or (len(names) > rules.NAME_LENGTH_MAX and not _lengths_fit(sent))
-            or not names.isprintable()
-            or sent.corrects_event_id
+            (len(joined) > _JOINED_LENGTH_MAX and max(map(len, words[1:])) > rules.NAME_LENGTH_MAX)
+            or not joined.isprintable()
+            or not is_uuid(event_id)
+            or not source
+            or environment not in _ENVIRONMENTS
+            or (traceparent and not is_traceparent(traceparent))
+            or words[_CORRECTS]
             or sent.attributes
             or sent.HasField("available_time")
-            or not 0 <= seconds < rules.TIME_SECONDS_MAX
-            or not 0 <= nanos < _NS
-            or event_time_ns == 0
-            or (sent.traceparent and not is_traceparent(sent.traceparent))
-            or payload == "recorder_loss"
             or (not signal_id and payload in _WITH_SIGNAL)
             or (not symbol and payload in _WITH_SYMBOL)
-            or not is_plainly_valid(getattr(sent, payload or ""))
         ):
             return None
+        when = sent.event_time
+        seconds, nanos = when.seconds, when.nanos
+        if not 0 < seconds < rules.TIME_SECONDS_MAX or not 0 <= nanos < _NS:
+            return None
+        event_time_ns = seconds * _NS + nanos
         if environment == _BACKTEST:
             if not run_id:
                 return None
         elif event_time_ns > self._now_ns() + self._future_skew_ns_max:
             return None
-        if payload in ("outcome", "shadow_outcome"):
-            return None if _lacks_correction(sent) else _event(sent, body)
-        return Event(
-            bytes.fromhex(event_id.replace("-", "")),
-            kind,
-            source,
-            environment,
-            run_id or None,
-            event_time_ns,
-            event_time_ns,
-            signal_id or None,
-            strategy or None,
-            symbol or None,
-            body,
+        if payload == "outcome" and _lacks_correction(sent):
+            return None
+        # Past the named tuple's own constructor, which is written in Python.
+        return tuple.__new__(
+            Event,
+            (
+                bytes.fromhex(event_id.replace("-", "")),
+                _KINDS[payload],
+                source,
+                environment,
+                run_id or None,
+                event_time_ns,
+                event_time_ns,
+                signal_id or None,
+                strategy or None,
+                symbol or None,
+                body,
+            ),
         )
 
     def _violations(self, sent: event_pb2.Event) -> list[Violation]:
@@ -250,14 +268,6 @@ def _event(sent: event_pb2.Event, body: bytes) -> Event:
         sent.strategy or None,
         sent.symbol or None,
         body,
-    )
-
-
-def _lengths_fit(sent: event_pb2.Event) -> bool:
-    return all(
-        len(getattr(sent, name)) <= rules.NAME_LENGTH_MAX
-        for name, rule in rules.ENVELOPE.items()
-        if rule.shape in (rules.Shape.NAME, rules.Shape.ID)
     )
 
 

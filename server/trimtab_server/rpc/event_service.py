@@ -152,9 +152,12 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         """The newer stream of a producer ends the older one."""
         older = self._by_producer.get(producer.producer_id)
         if older is not None and older.producer is not None:
+            if older.producer.source != producer.source:
+                words = f"this producer belongs to source {older.producer.source!r}"
+                raise InvalidRequest(Violation("open.source", words))
             if older.producer.epoch > producer.epoch:
                 raise StreamBroken(Reason.PRODUCER_FENCED, "a newer epoch is streaming")
-            older.supersede()
+            older.supersede(producer.epoch)
         self._by_producer[producer.producer_id] = stream
 
     # -- reading --------------------------------------------------------------------------------

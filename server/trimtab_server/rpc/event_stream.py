@@ -17,7 +17,14 @@ from google.protobuf.duration_pb2 import Duration
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab_server.domain.events import Append, Appended, Loss, Producer, Rejection, Violation
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.errors import Conflict, InvalidRequest, OutOfRange, Overloaded, StreamBroken
+from trimtab_server.errors import (
+    Conflict,
+    InvalidRequest,
+    OutOfRange,
+    Overloaded,
+    StreamBroken,
+    Unavailable,
+)
 from trimtab_server.loop.ingest import Ingest
 from trimtab_server.rpc.convert import loss_event, rejection_message, uuid_words
 from trimtab_server.rpc.intake import Intake, Taken
@@ -73,13 +80,18 @@ class EventStream:
         self._leaving.set()
         self._wake.set()
 
-    def supersede(self) -> None:
-        """Another stream of this producer took over."""
-        self._fail(StreamBroken(Reason.PRODUCER_SUPERSEDED, "a newer stream took over"))
+    def supersede(self, epoch: int) -> None:
+        """Another stream of this producer took over, with this epoch."""
+        if self.producer is not None and epoch > self.producer.epoch:
+            self._fail(StreamBroken(Reason.PRODUCER_FENCED, f"epoch {epoch} took over"))
+        else:
+            self._fail(StreamBroken(Reason.PRODUCER_SUPERSEDED, "a newer stream took over"))
 
     async def open(self) -> Producer:
-        """Reads the first message. Raises StreamBroken or InvalidRequest."""
+        """Reads the first message. Raises StreamBroken, InvalidRequest, or Unavailable."""
         request = await self._receive()
+        if request is None and self._leaving.is_set():
+            raise Unavailable(Reason.SHUTTING_DOWN, "the server is stopping")
         if request is None or request.WhichOneof("message") != "open":
             raise StreamBroken(Reason.STREAM_PROTOCOL, "the first message must be open")
         opening = request.open

@@ -7,7 +7,7 @@ import grpc
 
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import TrimtabError, Unavailable
-from trimtab_server.rpc.status import DETAILS_KEY, code_of, details_of
+from trimtab_server.rpc.status import DETAILS_KEY, code_of, details_of, message_of
 from trimtab_server.telemetry import Telemetry
 
 
@@ -87,5 +87,5 @@ class Answers(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships n
         code = code_of(error)
         context.set_trailing_metadata(((DETAILS_KEY, details_of(error)),))
         context.set_code(code)
-        context.set_details(error.message)
+        context.set_details(message_of(error))
         return code

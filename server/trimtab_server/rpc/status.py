@@ -11,6 +11,9 @@ from trimtab_server.errors import TrimtabError
 
 DOMAIN = "trimtab"
 DETAILS_KEY = "grpc-status-details-bin"
+# Callers take 8 KiB of trailers; above that the transport's own error would hide the answer.
+_MESSAGE_BYTES_MAX = 512
+_VIOLATIONS_BYTES_MAX = 3_072
 
 CODES = {
     Reason.INVALID_FIELD: StatusCode.INVALID_ARGUMENT,
@@ -42,27 +45,34 @@ def code_of(error: TrimtabError) -> StatusCode:
     return CODES[error.reason]
 
 
+def message_of(error: TrimtabError) -> str:
+    """The words of an error, cut to what fits into the trailing metadata."""
+    return error.message.encode()[:_MESSAGE_BYTES_MAX].decode(errors="ignore")
+
+
 def details_of(error: TrimtabError) -> bytes:
     """The serialised google.rpc.Status that goes into the trailing metadata."""
     parts: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN)]
     if error.violations:
-        parts.append(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(
-                        field=violation.field, description=violation.description
-                    )
-                    for violation in error.violations
-                ]
-            )
-        )
+        parts.append(_bad_request(error))
     if error.retry_after_s is not None:
         delay = Duration()
         delay.FromNanoseconds(int(error.retry_after_s * 1e9))
         parts.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    status = status_pb2.Status(code=code_of(error).value[0], message=error.message)
+    status = status_pb2.Status(code=code_of(error).value[0], message=message_of(error))
     for part in parts:
         packed = Any()
         packed.Pack(part)
         status.details.append(packed)
     return status.SerializeToString()
+
+
+def _bad_request(error: TrimtabError) -> error_details_pb2.BadRequest:
+    """The fields at fault, as many as fit; at least one."""
+    bad = error_details_pb2.BadRequest()
+    for violation in error.violations:
+        bad.field_violations.add(field=violation.field, description=violation.description)
+        if bad.ByteSize() > _VIOLATIONS_BYTES_MAX and len(bad.field_violations) > 1:
+            del bad.field_violations[-1]
+            break
+    return bad

@@ -1,11 +1,11 @@
-"""Holds a message against the rules, twice: `is_plainly_valid` says quickly that nothing is wrong
-(it may be wrong about bad luck, never about good), `violations` says slowly what is.
+"""Says what is wrong with a message, field by field, by the table of rules.
+
+`quick_check` reads the same table for a quick answer; what it doubts comes here.
 """
 
 import math
 import re
 from collections.abc import Callable, Iterator
-from operator import attrgetter
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -42,9 +42,6 @@ def is_traceparent(words: str) -> bool:
     return _TRACEPARENT.fullmatch(words) is not None
 
 
-# -- slowly: what is wrong ----------------------------------------------------------------------
-
-
 def violations(message: Message, table: dict[str, Rule], path: str) -> Iterator[Violation]:
     """What is wrong with `message`, field by field; `path` is empty or ends with a dot."""
     descriptor: Descriptor = message.DESCRIPTOR
@@ -66,7 +63,7 @@ def violations(message: Message, table: dict[str, Rule], path: str) -> Iterator[
 def violations_of_payload(message: Message, path: str) -> Iterator[Violation]:
     """What is wrong with a payload or a part of one, fields first, then what binds them."""
     yield from violations(message, PAYLOADS[message.DESCRIPTOR.name], path)
-    if (check := _BINDINGS.get(message.DESCRIPTOR.name)) is not None:
+    if (check := BINDINGS.get(message.DESCRIPTOR.name)) is not None:
         yield from check(message, path)
 
 
@@ -105,7 +102,7 @@ def _wrong(value: Any, rule: Rule, field: FieldDescriptor) -> str | None:
             return f"{value} is no value of {field.enum_type.name}"
         return None
     if shape in (Shape.TIME, Shape.DURATION, Shape.POSITIVE_DURATION):
-        return _wrong_time(value, shape)
+        return wrong_time(value, shape)
     if shape is Shape.UUID:
         return None if is_uuid(value) else f"{_shown(value)} is no lower-case UUID"
     if shape is Shape.TRACEPARENT:
@@ -131,7 +128,8 @@ def _wrong_number(value: float, shape: Shape) -> str | None:
     return None
 
 
-def _wrong_time(value: Any, shape: Shape) -> str | None:
+def wrong_time(value: Any, shape: Shape) -> str | None:
+    """What is wrong with a Timestamp or Duration, None when it is fine."""
     if shape is Shape.TIME:
         if not 0 <= value.seconds < rules.TIME_SECONDS_MAX or not 0 <= value.nanos < 10**9:
             return "must lie from 1970-01-01 to 2200-01-01"
@@ -185,150 +183,9 @@ def _bind_tick(tick: Any, path: str) -> Iterator[Violation]:
         yield Violation(path + "last_price", "is required, or bid or ask is")
 
 
-_BINDINGS: dict[str, Callable[[Any, str], Iterator[Violation]]] = {
+BINDINGS: dict[str, Callable[[Any, str], Iterator[Violation]]] = {
     "Outcome": _bind_outcome,
     "Decision": _bind_decision,
     "Horizon": _bind_horizon,
     "MarketTick": _bind_tick,
 }
-
-
-# -- quickly: nothing is wrong ------------------------------------------------------------------
-
-
-class _Plan:
-    """The rules of one message, grouped so that each group is one read and one comparison."""
-
-    def __init__(self, descriptor: Descriptor, table: dict[str, Rule]) -> None:
-        def names(*shapes: Shape) -> list[str]:
-            return [
-                name
-                for name, rule in table.items()
-                if rule.shape in shapes and not descriptor.fields_by_name[name].is_repeated
-            ]
-
-        fields = descriptor.fields_by_name
-        self.numbers = _reader(names(*_NUMERIC))
-        self.not_negative = _reader(names(*(set(_NUMERIC) - {Shape.NUMBER})))
-        self.at_most_one = _reader(names(Shape.FRACTION, Shape.PROPENSITY))
-        above = names(*_ABOVE_LOW)
-        self.above_zero = [(name, fields[name].has_presence) for name in above]
-        self.read_above_zero = _reader(above)
-        self.required_above_zero = _reader([n for n in above if table[n].required])
-        self.strings = _reader(names(Shape.NAME, Shape.ID, Shape.TEXT, Shape.UUID))
-        self.required = _reader(
-            [n for n in names(Shape.NAME, Shape.ID, Shape.TEXT, Shape.ENUM) if table[n].required]
-        )
-        self.enums = [(n, fields[n].enum_type.values_by_number) for n in names(Shape.ENUM)]
-        self.spans = [
-            (name, table[name].required, table[name].shape is Shape.POSITIVE_DURATION)
-            for name in names(Shape.DURATION, Shape.POSITIVE_DURATION)
-        ]
-        self.times = names(Shape.TIME)
-        self.parts = [(n, table[n].required) for n in names(Shape.MESSAGE)]
-        self.repeated = [
-            (name, rule.entries_max)
-            for name, rule in table.items()
-            if rule.shape is Shape.MESSAGE and fields[name].is_repeated
-        ]
-        self.number_maps = [n for n, rule in table.items() if rule.shape is Shape.NUMBERS]
-        self.binding = _BINDINGS.get(descriptor.name)
-
-
-def _reader(names: list[str]) -> Callable[[Message], tuple[Any, ...]] | None:
-    """Reads several fields as one tuple; None for none."""
-    if not names:
-        return None
-    # attrgetter gives a bare value for a single name.
-    return attrgetter(*names, names[0])
-
-
-_PLANS = {
-    name: _Plan(event_pb2.DESCRIPTOR.message_types_by_name[name], table)
-    for name, table in PAYLOADS.items()
-}
-
-
-def is_plainly_valid(message: Any) -> bool:
-    """True when `violations_of_payload` would find nothing; False when it has to look."""
-    plan = _PLANS[message.DESCRIPTOR.name]
-    return (
-        _numbers_fit(message, plan)
-        and _words_fit(message, plan)
-        and _parts_fit(message, plan)
-        and (plan.binding is None or next(plan.binding(message, ""), None) is None)
-    )
-
-
-def _numbers_fit(message: Any, plan: _Plan) -> bool:
-    if plan.numbers is None:
-        return True
-    if not math.isfinite(sum(plan.numbers(message))):
-        return False
-    if plan.not_negative is not None and min(plan.not_negative(message)) < 0:
-        return False
-    if plan.at_most_one is not None and max(plan.at_most_one(message)) > 1:
-        return False
-    if plan.read_above_zero is not None and 0 in plan.read_above_zero(message):
-        if plan.required_above_zero is not None and 0 in plan.required_above_zero(message):
-            return False
-        for name, has_presence in plan.above_zero:
-            if has_presence and getattr(message, name) == 0 and message.HasField(name):
-                return False
-    return True
-
-
-def _words_fit(message: Any, plan: _Plan) -> bool:
-    if plan.strings is not None:
-        words = plan.strings(message)
-        # A longer text is rare and goes the slow way.
-        if max(map(len, words)) > 16 and not _lengths_fit(words):
-            return False
-        if not "".join(words).isprintable():
-            return False
-    if plan.required is not None and not all(plan.required(message)):
-        return False
-    for name, numbers in plan.enums:
-        if getattr(message, name) not in numbers:
-            return False
-    return True
-
-
-def _lengths_fit(words: tuple[str, ...]) -> bool:
-    return max(map(len, words)) <= rules.NAME_LENGTH_MAX
-
-
-def _parts_fit(message: Any, plan: _Plan) -> bool:
-    for name, required, positive in plan.spans:
-        span = getattr(message, name)
-        seconds, nanos = span.seconds, span.nanos
-        if not 0 <= seconds <= rules.DURATION_SECONDS_MAX or not 0 <= nanos < 10**9:
-            return False
-        if not seconds and not nanos and (required or (positive and message.HasField(name))):
-            return False
-    for name in plan.times:
-        if message.HasField(name) and _wrong_time(getattr(message, name), Shape.TIME):
-            return False
-    for name, required in plan.parts:
-        if message.HasField(name):
-            if not is_plainly_valid(getattr(message, name)):
-                return False
-        elif required:
-            return False
-    for name, entries_max in plan.repeated:
-        several = getattr(message, name)
-        if len(several) > entries_max or not all(map(is_plainly_valid, several)):
-            return False
-    return all(_map_fits(getattr(message, name)) for name in plan.number_maps)
-
-
-def _map_fits(numbers: Any) -> bool:
-    if not numbers:
-        return True
-    return (
-        len(numbers) <= rules.MAP_ENTRIES_MAX
-        and math.isfinite(sum(numbers.values()))
-        and max(map(len, numbers)) <= rules.NAME_LENGTH_MAX
-        and min(map(len, numbers)) > 0
-        and "".join(numbers).isprintable()
-    )

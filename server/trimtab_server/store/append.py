@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import IntegrityError
@@ -28,6 +29,10 @@ _COLUMNS = (
 _ROW = "(" + ", ".join("?" * 15) + ")"
 
 
+# A producer's number and why its event was refused.
+_Refused = tuple[Producer, int, Rejection]
+
+
 class _Claim(NamedTuple):
     """An item that wants a place in the log."""
 
@@ -45,10 +50,9 @@ def append(
     results = [Appended([0] * len(a.events)) for a in appends]
     claims: list[_Claim] = []
     marks: dict[int, int] = {}
-    refused: list[tuple[Producer, int, Rejection]] = []
+    refused: list[_Refused] = []
     for index, (wanted, result) in enumerate(zip(appends, results, strict=True)):
         _claim(connection, index, wanted, result, claims, marks, refused)
-    claims = _without_repeats(claims, results, appends, refused)
     _insert_new(connection, claims, results, appends, now_ns, refused)
     if marks:
         connection.execute(
@@ -67,7 +71,7 @@ def _claim(
     result: Appended,
     claims: list[_Claim],
     marks: dict[int, int],
-    refused: list[tuple[Producer, int, Rejection]],
+    refused: list[_Refused],
 ) -> None:
     """Checks the producer's numbers; adds what is new to `claims` and moves its mark."""
     if wanted.producer is None:
@@ -96,7 +100,7 @@ def _claim(
             result.sequences = [0]
         return
     old_count = min(max(mark + 1 - first_seq, 0), len(wanted.events))
-    if old_count and not _settle_old(connection, wanted, result, old_count):
+    if old_count and not _settle_old(connection, wanted, result, old_count, claims, refused):
         return
     for i in range(old_count, len(wanted.events)):
         item = wanted.events[i]
@@ -108,25 +112,34 @@ def _claim(
     marks[key] = max(mark, first_seq + len(wanted.events) - 1)
 
 
-def _settle_old(connection: Connection, wanted: Append, result: Appended, old_count: int) -> bool:
-    """Answers numbers at or below the mark: stored before, or refused before and again. False
-    when one was neither, which means that the number was used for something else."""
-    events = {
-        i: item for i, item in enumerate(wanted.events[:old_count]) if isinstance(item, Event)
-    }
-    stored = _stored(connection, [event.event_id for event in events.values()])
-    for i, item in enumerate(wanted.events[:old_count]):
+def _settle_old(
+    connection: Connection,
+    wanted: Append,
+    result: Appended,
+    old_count: int,
+    claims: list[_Claim],
+    refused: list[_Refused],
+) -> bool:
+    """Answers numbers at or below the mark: stored before (or claimed in this very commit), or
+    refused before and again. False when one was neither: the number was used for another event."""
+    old = wanted.events[:old_count]
+    stored = _stored(connection, [item.event_id for item in old if isinstance(item, Event)])
+    # The first claim of an id is the one that will be stored.
+    claimed = {c.event.event_id: c.event.body for c in reversed(claims)}
+    for i, item in enumerate(old):
         if isinstance(item, Rejection):
             result.rejections[i] = item
             continue
         seq = wanted.first_seq + i
         row = stored.get(item.event_id)
-        if row is not None and row.body == item.body:
-            result.sequences[i] = row.sequence
+        body = row.body if row is not None else claimed.get(item.event_id)
+        if body == item.body:
+            # 0 = claimed in this commit: filled in after the insert.
+            result.sequences[i] = row.sequence if row is not None else 0
             result.duplicates.add(i)
-        elif (kept := _kept_rejection(connection, wanted.producer, seq)) is not None:
+        elif (kept := _kept_rejection(connection, wanted.producer, seq, refused)) is not None:
             result.rejections[i] = kept
-        elif row is not None:
+        elif body is not None:
             result.rejections[i] = _reused(item)
         else:
             result.error_reason = Reason.SEQUENCE_REUSED
@@ -139,14 +152,10 @@ def _without_repeats(
     claims: list[_Claim],
     results: list[Appended],
     appends: Sequence[Append],
-    refused: list[tuple[Producer, int, Rejection]],
+    refused: list[_Refused],
 ) -> list[_Claim]:
     """Claims without ids that occur twice in this commit; the later one follows the first."""
-    first: dict[bytes, _Claim] = {}
-    for claim in claims:
-        first.setdefault(claim.event.event_id, claim)
-    if len(first) == len(claims):
-        return claims
+    first = {claim.event.event_id: claim for claim in reversed(claims)}
     kept = []
     for claim in claims:
         earlier = first[claim.event.event_id]
@@ -166,9 +175,10 @@ def _insert_new(
     results: list[Appended],
     appends: Sequence[Append],
     now_ns: int,
-    refused: list[tuple[Producer, int, Rejection]],
+    refused: list[_Refused],
 ) -> None:
-    """Inserts, in the order of the claims, gapless; an id that the log holds is settled first."""
+    """Inserts, in the order of the claims, gapless; an id that the log holds or that occurs twice
+    fails the first try and is settled then."""
     if not claims:
         _fill_repeats(connection, results, appends)
         return
@@ -179,7 +189,9 @@ def _insert_new(
         savepoint.commit()
     except IntegrityError:
         savepoint.rollback()
+        # What the log holds comes first: a repeat of it is none of a claim that it refuses.
         claims = _without_stored(connection, claims, results, appends, refused)
+        claims = _without_repeats(claims, results, appends, refused)
         _insert(connection, claims, last, now_ns)
     for offset, claim in enumerate(claims, 1):
         results[claim.append_index].sequences[claim.item_index] = last + offset
@@ -211,7 +223,7 @@ def _without_stored(
     claims: list[_Claim],
     results: list[Appended],
     appends: Sequence[Append],
-    refused: list[tuple[Producer, int, Rejection]],
+    refused: list[_Refused],
 ) -> list[_Claim]:
     stored = _stored(connection, [claim.event.event_id for claim in claims])
     kept = []
@@ -232,7 +244,7 @@ def _refuse(
     claim: _Claim,
     results: list[Appended],
     appends: Sequence[Append],
-    refused: list[tuple[Producer, int, Rejection]],
+    refused: list[_Refused],
 ) -> None:
     rejection = _reused(claim.event)
     results[claim.append_index].rejections[claim.item_index] = rejection
@@ -314,10 +326,14 @@ def _stored(connection: Connection, ids: list[bytes]) -> dict[bytes, Row[tuple[b
 
 
 def _kept_rejection(
-    connection: Connection, producer: Producer | None, producer_seq: int
+    connection: Connection, producer: Producer | None, producer_seq: int, refused: list[_Refused]
 ) -> Rejection | None:
+    """Why this number was refused before: in this commit, or as the table says."""
     if producer is None:
         return None
+    for refused_producer, seq, rejection in refused:
+        if seq == producer_seq and refused_producer.producer_id == producer.producer_id:
+            return rejection
     row = connection.execute(
         text(
             "SELECT event_id, reason, violations, event_prefix, event_byte_count"
@@ -338,7 +354,7 @@ def _kept_rejection(
 
 def _keep_rejections(
     connection: Connection,
-    refused: list[tuple[Producer, int, Rejection]],
+    refused: list[_Refused],
     now_ns: int,
     rejected_events_max: int,
 ) -> None:
@@ -376,7 +392,7 @@ def violations_from_json(words: str) -> tuple[Violation, ...]:
 
 def _reused(event: Event) -> Rejection:
     return Rejection(
-        event.event_id.hex(),
+        str(UUID(bytes=event.event_id)),
         Reason.ID_REUSED,
         (Violation("event_id", "is stored already with other content"),),
         event.body[:4096],

@@ -1,0 +1,261 @@
+"""`trimtab demo`: the product on one screen, on real prices, in under two minutes."""
+
+# ruff: noqa: PLC0415 - the command line starts fast: a command imports what it needs
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trimtab_server.cli.events import Wanted, fail, parsed_time
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from trimtab_server.demo.backtest import Plan
+    from trimtab_server.demo.run import DemoResult, Places
+    from trimtab_server.demo.sidecar import SidecarProcess
+    from trimtab_server.domain.calibration_report import CalibrationReport
+
+
+def _day(text: str, option: str) -> date:
+    from datetime import UTC, datetime
+
+    nanoseconds = parsed_time(text, option) or 0
+    return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).date()
+
+
+def demo(
+    *,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Confidence that the filtered book asks for.")
+    ] = 0.80,
+    risk_tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Scales the guards: daily volatility up to 0.08 x, gross exposure up to 2 x.",
+        ),
+    ] = 0.50,
+    symbols: Annotated[str, typer.Option(help="Comma-separated; default: all 20.")] = "",
+    start: Annotated[str, typer.Option(help="First day.")] = "2019-01-01",
+    end: Annotated[str, typer.Option(help="Last day.")] = "2024-12-31",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Hold walk-forward calibrated confidence instead.")
+    ] = False,
+    database: Annotated[
+        Path | None,
+        typer.Option(help="SQLite file; default: a fresh one in artifacts/learning_engine."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the report here (.json or .html); default: both.")
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Keep the sidecar running afterwards, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Watch one sidecar and one engine trade real prices, survive a SIGKILL, and be counted."""
+    from rich.console import Console
+
+    from trimtab_server.demo.backtest import Plan
+
+    if report is not None and report.suffix.lower() not in {".json", ".html", ".htm"}:
+        raise fail(f"--report {report}: end it in .json or .html", 2)
+    chosen = tuple(name.strip() for name in symbols.split(",") if name.strip())
+    plan = Plan(
+        threshold, risk_tolerance, calibrate, chosen, _day(start, "--start"), _day(end, "--end")
+    )
+    with suppress(KeyboardInterrupt):
+        clean = _run(plan, database, report, Console(highlight=False), serve=serve)
+        raise typer.Exit(0 if clean else 1)
+    raise fail("stopped", 130)
+
+
+def _run(
+    plan: Plan, database: Path | None, report: Path | None, console: Console, *, serve: bool
+) -> bool:
+    from trimtab_client import TrimtabError
+    from trimtab_server.demo.prices import PricesUnavailableError, load_market
+    from trimtab_server.demo.run import EngineFailedError, fresh_places
+    from trimtab_server.demo.sidecar import SidecarFailedError, SidecarProcess, free_address
+
+    try:
+        market = load_market(plan.symbols, plan.start, plan.end)
+    except PricesUnavailableError as error:
+        raise fail(str(error)) from None
+    except ValueError as error:
+        raise fail(str(error), 2) from None
+    try:
+        places = fresh_places(database)
+        sidecar = SidecarProcess(free_address(), places.database, places.beside(".sidecar.log"))
+        with sidecar:
+            _say_start(console, plan, len(market.symbols), sidecar, places)
+            result, calibration = _watched(plan, places, sidecar, console)
+            plain = _print_report(console, result, calibration)
+            for path in _write_reports(places, report, plain, calibration):
+                console.print(f"written: {path}", soft_wrap=True)
+            if serve:
+                _serve(console, sidecar, plain)
+    except (SidecarFailedError, EngineFailedError, TrimtabError) as error:
+        raise fail(str(error)) from None
+    except OSError as error:
+        raise fail(f"{error.filename or 'file'}: {error.strerror}") from None
+    return result.count.is_clean
+
+
+def _say_start(
+    console: Console, plan: Plan, symbol_count: int, sidecar: SidecarProcess, places: Places
+) -> None:
+    line = sidecar.start()
+    console.print(f"[bold]{line}[/bold] (process {sidecar.pid}), database {places.database}")
+    console.print(
+        f"engine: momentum and mean reversion on {symbol_count} symbols, {plan.start} to "
+        f"{plan.end}; guards: volatility, exposure, confidence >= {plan.threshold:.2f}"
+    )
+
+
+def _watched(
+    plan: Plan, places: Places, sidecar: SidecarProcess, console: Console
+) -> tuple[DemoResult, CalibrationReport]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from trimtab_server.demo.run import run_demo
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(30),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("starting the engine", total=1.0)
+
+        def tell(what: str, line: dict[str, Any]) -> None:
+            _tell(progress, task, what, line, sidecar)
+
+        result = run_demo(plan, places, sidecar, tell)
+        calibration = _calibration(sidecar, result)
+        progress.update(task, completed=1.0, description="counted")
+    return result, calibration
+
+
+def _tell(
+    progress: Progress, task: TaskID, what: str, line: dict[str, Any], sidecar: SidecarProcess
+) -> None:
+    if what == "progress":
+        words = f"{line['book']} {line['day']}  {line['durable']:>6,} durable"
+        progress.update(task, completed=0.95 * line["share"], description=words)
+    elif what == "killed":
+        waiting = line["events"] - line["durable"]
+        progress.console.print(
+            f"[bold red]SIGKILL[/bold red] to the sidecar at {line['day']}: "
+            f"{line['durable']:,} events durable, {waiting:,} accepted and on their way"
+        )
+    elif what == "restarted":
+        progress.console.print(f"sidecar is back (process {sidecar.pid}), same file, same port")
+    else:
+        progress.update(task, completed=0.96, description="reading the log back")
+
+
+def _calibration(sidecar: SidecarProcess, result: DemoResult) -> CalibrationReport:
+    """From the sidecar's log, as `trimtab report calibration` does it."""
+    import numpy as np
+
+    from trimtab_client import Client
+    from trimtab_server.cli.report import SEED, logged_trades
+    from trimtab_server.domain.calibration_report import calibration_report
+
+    wanted = Wanted(
+        source=result.report["source"],
+        environment="BACKTEST",
+        run_id=result.report["run_ids"]["baseline"],
+    )
+    with Client(sidecar.address, timeout_s=30.0) as client:
+        trades = logged_trades(client, wanted)
+    return calibration_report(trades, np.random.default_rng(SEED))
+
+
+def _print_report(
+    console: Console, result: DemoResult, calibration: CalibrationReport
+) -> dict[str, Any]:
+    from rich.table import Table
+
+    from trimtab_server.cli.report import print_calibration
+    from trimtab_server.demo.page import (
+        BOOK_HEADER,
+        PROVISIONAL,
+        acceptance_text,
+        book_rows,
+        guard_rows,
+        split_text,
+    )
+    from trimtab_server.demo.run import full_report
+    from trimtab_server.domain.calibration_page import calibration_json
+
+    plain = full_report(result, calibration_json(calibration))
+    kinds = ", ".join(
+        f"{count:,} {kind.lower().replace('_', ' ')}" for kind, count in result.kinds.items()
+    )
+    console.rule("events", align="left")
+    console.print(f"{kinds}; {plain['log_bytes'] / 1e6:.1f} MB")
+    console.rule("baseline against threshold-filtered", align="left")
+    books = Table(box=None, header_style="bold", pad_edge=False)
+    for k, name in enumerate(BOOK_HEADER):
+        books.add_column(name, justify="left" if k == 0 else "right")
+    for row in book_rows(plain):
+        books.add_row(*row)
+    console.print(books)
+    console.print(f"{acceptance_text(plain)} {split_text(plain)}")
+    console.rule("claimed confidence against win rate", align="left")
+    print_calibration(console, calibration, "Baseline outcomes, read back from the log.")
+    console.rule("what each guard blocked (provisional)", align="left")
+    for _, guard, blocked, alone, won, mean, missed, avoided, effect in guard_rows(plain):
+        console.print(
+            f"[bold]{guard}[/bold] blocked {blocked}, {alone} alone; those would have won {won}, "
+            f"mean {mean}; missed {missed}, avoided {avoided}: {effect}"
+        )
+    console.print(PROVISIONAL, style="dim")
+    for note in plain["data"]["notes"]:
+        console.print(f"- {note}", style="dim")
+    console.rule()
+    colour = "green" if result.count.is_clean else "red"
+    console.print(f"[bold {colour}]{result.count.line}[/bold {colour}]")
+    return plain
+
+
+def _write_reports(
+    places: Places, report: Path | None, plain: dict[str, Any], calibration: CalibrationReport
+) -> list[Path]:
+    from trimtab_server.demo.page import demo_page
+
+    paths = [places.beside(".json"), places.beside(".html")] if report is None else [report]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = (
+            json.dumps(plain, indent=2) + "\n"
+            if path.suffix.lower() == ".json"
+            else demo_page(plain, calibration)
+        )
+        path.write_text(text, encoding="utf-8")
+    return paths
+
+
+def _serve(console: Console, sidecar: SidecarProcess, plain: dict[str, Any]) -> None:
+    run = plain["run_ids"]["baseline"]
+    console.print(f"\nthe sidecar keeps running at [bold]{sidecar.address}[/bold]; Ctrl-C stops it")
+    for command in (
+        f"trimtab events stats --address {sidecar.address}",
+        f"trimtab events list --kind decision --limit 5 --address {sidecar.address}",
+        f"trimtab report calibration --run-id {run} --address {sidecar.address}",
+    ):
+        console.print(f"  {command}", soft_wrap=True)
+    with suppress(KeyboardInterrupt):
+        sidecar.wait()

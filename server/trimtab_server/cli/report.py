@@ -1,0 +1,270 @@
+"""`trimtab report calibration`: whether a claimed confidence means anything."""
+
+# ruff: noqa: PLC0415 - the command line starts fast: a command imports what it needs
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trimtab_server.cli.events import (
+    AddressOption,
+    EndOption,
+    EnvironmentOption,
+    RunOption,
+    SourceOption,
+    StartOption,
+    StrategyOption,
+    SymbolOption,
+    Wanted,
+    fail,
+    sidecar,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trimtab_client import Client, Event
+    from trimtab_server.domain.calibration_report import CalibrationReport
+    from trimtab_server.domain.trades import Trade
+
+app = typer.Typer(help="Ask the log questions.", no_args_is_help=True)
+
+SEED = 7
+"""Of the bootstrap: the same trades give the same report."""
+
+
+class ReportFormat(StrEnum):
+    """How a report is written."""
+
+    TERMINAL = "terminal"
+    MARKDOWN = "markdown"
+    JSON = "json"
+    HTML = "html"
+
+
+SUFFIXES = {
+    ".md": ReportFormat.MARKDOWN,
+    ".markdown": ReportFormat.MARKDOWN,
+    ".json": ReportFormat.JSON,
+    ".html": ReportFormat.HTML,
+    ".htm": ReportFormat.HTML,
+}
+
+
+@app.callback()
+def _reports() -> None:
+    """Keeps `calibration` a sub-command while it is the only report."""
+
+
+def trades_of_events(events: Iterable[Event]) -> list[Trade]:
+    """The trades that these signals, outcomes and shadow outcomes tell of, in log order.
+
+    events: by sequence, of one environment and run (or several, joined by their key). A claim not
+    in the outcome is its signal's. Outcomes over a fixed horizon are not a trade's result and are
+    left out. Entry = exit - holding time, else the signal's time.
+    """
+    from trimtab_server.domain.trades import Trade, TradeStatus
+
+    signals: dict[tuple[str, int, str, str], Event] = {}
+    trades = []
+    for event in events:
+        key = (event.source, event.environment, event.run_id, event.signal_id)
+        kind = event.WhichOneof("payload")
+        if kind == "signal":
+            signals[key] = event
+        if kind not in {"outcome", "shadow_outcome"}:
+            continue
+        simulated = kind == "shadow_outcome"
+        outcome = event.shadow_outcome.outcome if simulated else event.outcome
+        if outcome.HasField("horizon"):
+            continue
+        signal = signals.get(key)
+        exit_ns = event.event_time.ToNanoseconds()
+        entry_ns = exit_ns
+        if outcome.HasField("holding_time"):
+            entry_ns = exit_ns - outcome.holding_time.ToNanoseconds()
+        elif signal is not None:
+            entry_ns = min(exit_ns, signal.event_time.ToNanoseconds())
+        confidence: float | None = None
+        if outcome.HasField("confidence_used"):
+            confidence = outcome.confidence_used
+        elif signal is not None and signal.signal.HasField("confidence"):
+            confidence = signal.signal.confidence
+        trades.append(
+            Trade(
+                outcome_id=event.event_id,
+                signal_id=event.signal_id,
+                strategy=event.strategy or (signal.strategy if signal is not None else ""),
+                symbol=event.symbol or (signal.symbol if signal is not None else ""),
+                entry_time_ns=entry_ns,
+                exit_time_ns=exit_ns,
+                confidence=confidence,
+                return_fraction=(
+                    outcome.return_fraction if outcome.HasField("return_fraction") else None
+                ),
+                won=outcome.won if outcome.HasField("won") else None,
+                # CENSORED = 2; a correction (3) is a result like any other.
+                status=TradeStatus.CENSORED if outcome.status == 2 else TradeStatus.MATURED,
+                corrects_id=event.corrects_event_id,
+                simulated=simulated,
+            )
+        )
+    return trades
+
+
+def logged_trades(client: Client, wanted: Wanted) -> list[Trade]:
+    """The trades in the log by filter; times select by the outcome.
+
+    Signals are read without the filter's times, and symbol and strategy are compared afterwards: an
+    outcome may leave those to its signal. Environments never mix, nor do the runs of a backtest:
+    exit 2 when the filter leaves several.
+    """
+    signals = replace(wanted, kinds=("signal",), start="", end="", symbol="", strategy="")
+    outcomes = replace(wanted, kinds=("outcome", "shadow_outcome"), symbol="", strategy="")
+    results = _read(client, outcomes)
+    _one_world(results)
+    return [
+        trade
+        for trade in trades_of_events([*_read(client, signals), *results])
+        if wanted.symbol in {"", trade.symbol} and wanted.strategy in {"", trade.strategy}
+    ]
+
+
+def _read(client: Client, wanted: Wanted) -> list[Event]:
+    return list(client.iter_events(wanted.message(), page_size=2000, timeout_s=30.0))
+
+
+def _one_world(results: list[Event]) -> None:
+    from trimtab_client import Environment
+
+    held = sorted({Environment.Name(event.environment) for event in results})
+    if len(held) > 1:
+        words = ", ".join(name.removeprefix("ENVIRONMENT_").lower() for name in held)
+        raise fail(f"outcomes of {words} never mix: tell --environment", 2)
+    runs = sorted({event.run_id for event in results})
+    if held == ["ENVIRONMENT_BACKTEST"] and len(runs) > 1:
+        more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
+        raise fail(f"backtest runs never mix: tell --run-id ({', '.join(runs[:5])}{more})", 2)
+
+
+def print_calibration(console: Console, report: CalibrationReport, what: str) -> None:
+    """The report on a terminal."""
+    from rich.panel import Panel
+    from rich.table import Table
+
+    from trimtab_server.domain.calibration_page import (
+        BIN_HEADER,
+        bin_rows,
+        left_out_text,
+        score_rows,
+    )
+
+    console.print(Panel(report.summary, title="Does my confidence mean anything?", expand=False))
+    console.print(what, style="dim")
+    if report.bins:
+        bins = Table(box=None, header_style="bold", pad_edge=False)
+        for k, name in enumerate(BIN_HEADER):
+            bins.add_column(name, justify="left" if k == 0 else "right")
+        bins.add_column("")
+        for row, one in zip(bin_rows(report), report.bins, strict=True):
+            bins.add_row(*row, _bar(one.win_rate, one.mean_claim))
+        console.print(bins)
+        console.print("bar: win rate; |: the mean claim", style="dim")
+    scores = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in score_rows(report):
+        scores.add_row(name, value)
+    console.print(scores)
+    if left_out := left_out_text(report):
+        console.print(left_out, style="dim")
+
+
+def _bar(win_rate: float, claim: float, width: int = 20) -> str:
+    cells = ["=" if k < round(win_rate * width) else " " for k in range(width + 1)]
+    cells[round(claim * width)] = "|"
+    return "".join(cells)
+
+
+def rendered(report: CalibrationReport, form: ReportFormat, what: str) -> str:
+    """The report as a text in that format (not the terminal's)."""
+    from trimtab_server.domain.calibration_page import (
+        calibration_html,
+        calibration_json,
+        calibration_markdown,
+    )
+
+    if form is ReportFormat.JSON:
+        return json.dumps(calibration_json(report) | {"trades": what}, indent=2) + "\n"
+    if form is ReportFormat.HTML:
+        return calibration_html(report, what)
+    return calibration_markdown(report, what)
+
+
+def _chosen(form: ReportFormat | None, output: Path | None) -> ReportFormat:
+    if form is not None:
+        return form
+    if output is None:
+        return ReportFormat.TERMINAL
+    if output.suffix.lower() not in SUFFIXES:
+        raise fail(f"--output {output}: tell --format, or end it in .md, .json or .html", 2)
+    return SUFFIXES[output.suffix.lower()]
+
+
+@app.command("calibration")
+def calibration(
+    source: SourceOption = "",
+    environment: EnvironmentOption = "",
+    run_id: RunOption = "",
+    strategy: StrategyOption = "",
+    symbol: SymbolOption = "",
+    start: StartOption = "",
+    end: EndOption = "",
+    form: Annotated[
+        ReportFormat | None,
+        typer.Option("--format", help="Default: by the suffix of --output, else the terminal."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+    address: AddressOption = None,
+) -> None:
+    """Does my confidence mean anything? Claims against what was won, with the sample's limits."""
+    wanted = Wanted((), source, environment, run_id, strategy, symbol, "", start, end)
+    chosen = _chosen(form, output)
+    wanted.message()
+    with sidecar(address) as client:
+        trades = logged_trades(client, wanted)
+    import numpy as np
+    from rich.console import Console
+
+    from trimtab_server.domain.calibration_report import calibration_report
+
+    report = calibration_report(trades, np.random.default_rng(SEED))
+    what = f"Trades of {wanted.words()}."
+    if chosen is not ReportFormat.TERMINAL:
+        text = rendered(report, chosen, what)
+        if output is None:
+            typer.echo(text, nl=False)
+            return
+        _write(output, text)
+    elif output is None:
+        print_calibration(Console(highlight=False), report, what)
+        return
+    else:
+        buffer = io.StringIO()
+        print_calibration(Console(file=buffer, width=120), report, what)
+        _write(output, buffer.getvalue())
+    typer.echo(f"{report.summary}\nwritten to {output}")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise fail(f"cannot write {path}: {error.strerror}") from None

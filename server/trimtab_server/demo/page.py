@@ -1,0 +1,230 @@
+"""The demo's report as rows and as a self-contained HTML page."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from trimtab_server.domain.calibration_page import calibration_section
+from trimtab_server.domain.calibration_report import CalibrationReport
+from trimtab_server.domain.charts import IntervalRow, interval_chart, line_chart
+from trimtab_server.domain.pages import bullets, heading, page, paragraph, table, tiles
+
+BOOK_HEADER = ("", "baseline", "filtered", "change (95 % interval)")
+GUARD_HEADER = (
+    "book",
+    "guard",
+    "blocked",
+    "alone",
+    "would have won",
+    "mean return (95 %)",
+    "missed profit",
+    "avoided loss",
+    "effect",
+)
+PROVISIONAL = (
+    "Provisional: what the engine's own later prices say of the signals that a guard alone blocked "
+    "(with the same entry, exit and costs). Not recorded as outcomes, and no verdict on a stateful "
+    "guard: each freed signal would have changed what it saw next. Missed profit and avoided loss "
+    "are sums of returns, in positions."
+)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as per cent; "-" when undefined."""
+    return "-" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def plain(value: float | None, digits: int = 2) -> str:
+    """A number; "-" when undefined."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def with_interval(
+    value: float | None, interval: list[float] | None, text: Callable[[float | None], str]
+) -> str:
+    """A value with its interval in brackets, where there is one."""
+    if value is None or interval is None:
+        return text(value)
+    return f"{text(value)} [{text(interval[0])}, {text(interval[1])}]"
+
+
+def book_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Baseline against filtered, a row a metric, as in BOOK_HEADER."""
+    base, filtered, change = report["baseline"], report["filtered"], report["improvement"]
+    rows: list[tuple[str, ...]] = [
+        ("trades", f"{base['trade_count']:,}", f"{filtered['trade_count']:,}", "")
+    ]
+
+    def change_text(name: str, text: Callable[[float | None], str]) -> str:
+        shown = with_interval(change[name], change["intervals"][name], text)
+        interval = change["intervals"][name]
+        if interval is None or change[name] is None:
+            return shown
+        decided = interval[0] > 0 or interval[1] < 0
+        return shown if decided else f"{shown}  not decided"
+
+    def points(value: float | None) -> str:
+        return "-" if value is None else f"{value:+.1f}"
+
+    def signed(value: float | None) -> str:
+        return "-" if value is None else f"{value:+.2f}"
+
+    for name, words, text, key, shown in (
+        ("win_rate", "win rate (change in points)", percent, "win_rate_change_pct", points),
+        ("sharpe_ratio", "Sharpe ratio (yearly)", plain, "sharpe_ratio_change", signed),
+        ("profit_factor", "profit factor", plain, "profit_factor_change", signed),
+        ("max_drawdown", "largest drawdown", percent, "", signed),
+        ("mean_return", "mean return per trade", lambda v: percent(v, 2), "", signed),
+    ):
+        cells = [with_interval(b[name], b["intervals"][name], text) for b in (base, filtered)]
+        changed = change_text(key, shown) if key else ""
+        rows.append((words, *cells, changed))
+    totals = [percent(book["total_return"]) for book in (base, filtered)]
+    rows.append(("return on capital", *totals, ""))
+    return rows
+
+
+def guard_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row per book and guard that blocked anything, as in GUARD_HEADER."""
+    rows: list[tuple[str, ...]] = []
+    for book, lines in report["guards"].items():
+        for line in lines:
+            if not line["blocked_count"]:
+                continue
+            needed = line["outcomes_needed"]
+            effect = line["effect"] + (f", about {needed:,} more needed" if needed else "")
+            rows.append(
+                (
+                    book,
+                    f"{line['guard']} ({line['memory']})",
+                    f"{line['blocked_count']:,} of {line['evaluated_count']:,}",
+                    f"{line['blocked_alone_count']:,}",
+                    percent(line["provisional_win_rate"]),
+                    with_interval(
+                        line["provisional_mean_return"],
+                        line["provisional_mean_return_interval"],
+                        lambda v: percent(v, 2),
+                    ),
+                    plain(line["missed_profit"]),
+                    plain(line["avoided_loss"]),
+                    effect,
+                )
+            )
+    return rows
+
+
+def split_text(report: dict[str, Any]) -> str:
+    """The baseline's own trades, split at the threshold, and what any day would have made."""
+    split = report["split_of_baseline_trades"]
+    parts = [
+        f"{name} {one['trade_count']:,} (won {percent(one['win_rate'])}, mean "
+        f"{percent(one['mean_return'], 2)})"
+        for name, one in split.items()
+    ]
+    any_day = report["reference_any_day"]
+    drift = "; ".join(
+        f"{name.replace('_', ' ')}: {percent(one['win_rate'])} won, mean "
+        f"{percent(one['mean_return'], 2)}"
+        for name, one in any_day.items()
+    )
+    return (
+        f"Baseline trades split at {report['threshold']:.2f}: {', '.join(parts)}. For comparison, "
+        f"entering on any day with the same holding period and costs: {drift}."
+    )
+
+
+def acceptance_text(report: dict[str, Any]) -> str:
+    """How many signals the threshold lets through, before and after calibration."""
+    told = report["acceptance"]
+    text = (
+        f"{told['confidence_used']:,} of {told['signals']:,} signals reach the threshold "
+        f"{report['threshold']:.2f}"
+    )
+    if report["use_calibration"]:
+        text += f" after calibration; {told['claimed_confidence']:,} did as claimed"
+    return text + "."
+
+
+def killed_text(report: dict[str, Any]) -> str:
+    """What the kill met, and what the count found."""
+    killed = report["sidecar_killed"]
+    if killed is None:
+        return f"{report['count']['line']}."
+    waiting = killed["accepted_by_then"] - killed["durable_by_then"]
+    return (
+        f"The sidecar was killed with SIGKILL while the engine was at {killed['engine_day']}, with "
+        f"{waiting:,} accepted events not yet durable, and started again on the same file. "
+        f"Independent count: {report['count']['line']}."
+    )
+
+
+def _change_rows(report: dict[str, Any]) -> list[IntervalRow]:
+    rows = []
+    for book, lines in report["guards"].items():
+        for line in lines:
+            mean, interval = (
+                line["provisional_mean_return"],
+                line["provisional_mean_return_interval"],
+            )
+            if mean is not None and line["blocked_count"]:
+                low, high = interval or (None, None)
+                label = f"{book}: {line['guard']}"
+                rows.append(
+                    IntervalRow(label, mean, low, high, f"n = {line['blocked_alone_count']}")
+                )
+    return rows
+
+
+def demo_page(report: dict[str, Any], calibration: CalibrationReport) -> str:
+    """The whole report as one page: no script, no request."""
+    data, series = report["data"], report["series"]
+    lead = (
+        f"Two strategies, three guards, {len(data['symbols'])} symbols, {data['start']} to "
+        f"{data['end']}: the same signals in two books, with and without the confidence threshold "
+        f"{report['threshold']:.2f} (risk tolerance {report['risk_tolerance']:.2f})."
+    )
+    sections = [
+        "<h1>trimtab demo</h1>",
+        paragraph(lead, "lead"),
+        tiles(
+            [
+                (f"{report['count']['stored']:,}", "events in the log"),
+                (f"{report['baseline']['trade_count']:,}", "baseline trades"),
+                (f"{report['filtered']['trade_count']:,}", "filtered trades"),
+                (f"{report['count']['lost']:,}", "lost over a SIGKILL"),
+                (f"{report['count']['doubled']:,}", "doubled"),
+            ]
+        ),
+        paragraph(killed_text(report)),
+        heading("Baseline against threshold-filtered"),
+        table(BOOK_HEADER, book_rows(report)),
+        line_chart(
+            "Return on capital",
+            series["day"],
+            {"baseline": series["baseline"], "filtered": series["filtered"]},
+        ),
+        paragraph(f"{acceptance_text(report)} {split_text(report)}"),
+        paragraph(report["definitions"], "note"),
+        heading("Does the claimed confidence mean anything?"),
+        paragraph("Outcomes of the baseline book, read back from the sidecar's log.", "muted"),
+        *calibration_section(calibration),
+        heading("What each guard blocked"),
+        table(GUARD_HEADER, guard_rows(report), frozenset({1, 8})),
+        interval_chart(
+            "Provisional mean return of what each guard alone blocked",
+            _change_rows(report),
+            "provisional mean return per blocked signal (below zero: the guard helped)",
+        ),
+        paragraph(PROVISIONAL, "note"),
+        heading("Events"),
+        table(("kind", "events"), [(k, f"{n:,}") for k, n in report["events_by_kind"].items()]),
+        heading("What the data is"),
+        bullets(data["notes"]),
+        paragraph(
+            f"{sum(report['censored_count'].values()):,} positions were open when the data "
+            "ended: recorded as CENSORED, counted nowhere.",
+            "note",
+        ),
+        f'<p class="note">Runs: <code>{escape(report["run"])}</code></p>',
+    ]
+    return page("trimtab demo", sections)

@@ -1,0 +1,132 @@
+"""The sidecar as a process of its own: started, killed without warning, started again, stopped."""
+
+import contextlib
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 20.0
+
+
+class SidecarFailedError(Exception):
+    """The sidecar did not start, or ended by itself; the message tells the end of its log."""
+
+
+def free_address() -> str:
+    """A loopback address whose port is free now (asked of the kernel)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _lines(stream: IO[str]) -> "queue.Queue[str | None]":
+    """The stream's lines, read by a thread so that waiting can time out; None at its end."""
+    lines: queue.Queue[str | None] = queue.Queue(maxsize=1000)
+
+    def read() -> None:
+        for line in stream:
+            with contextlib.suppress(queue.Full):  # nobody reads after the first line
+                lines.put_nowait(line)
+        with contextlib.suppress(queue.Full):
+            lines.put_nowait(None)
+
+    threading.Thread(target=read, name="sidecar-output", daemon=True).start()
+    return lines
+
+
+class SidecarProcess:
+    """`trimtab serve` on one address and one database, as often as it takes.
+
+    address: host:port or unix:/path. database: SQLite file. log: file that its log lines go to.
+    """
+
+    def __init__(self, address: str, database: Path, log: Path) -> None:
+        self.address = address
+        self.database = database
+        self.log = log
+        self.start_count = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> str:
+        """Starts it and waits until it listens; returns the line that it printed.
+
+        Raises SidecarFailedError when it does not within 30 s.
+        """
+        command = [sys.executable, "-m", "trimtab_server", "serve"]
+        command += ["--listen", self.address, "--database", str(self.database)]
+        with self.log.open("a", encoding="utf-8") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            )
+        assert process.stdout is not None
+        self._process = process
+        self.start_count += 1
+        for line in self._until_silent(_lines(process.stdout)):
+            if "listening on" in line:
+                return line.strip()
+        self.kill()
+        raise SidecarFailedError(f"the sidecar did not start; its log: {self._log_end()}")
+
+    @staticmethod
+    def _until_silent(lines: "queue.Queue[str | None]") -> Iterator[str]:
+        while True:
+            try:
+                line = lines.get(timeout=READY_TIMEOUT_S)
+            except queue.Empty:
+                return
+            if line is None:
+                return
+            yield line
+
+    def _log_end(self) -> str:
+        text = self.log.read_text(encoding="utf-8", errors="replace").strip()
+        return text[-2000:] or "(empty)"
+
+    def kill(self) -> None:
+        """SIGKILL: no warning, no last commit, no goodbye."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> int:
+        """SIGTERM and wait; returns its exit code (0 = in good order)."""
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGTERM)
+        try:
+            return process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def wait(self) -> int:
+        """Waits until it ends by itself; returns its exit code."""
+        return self._process.wait() if self._process is not None else 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

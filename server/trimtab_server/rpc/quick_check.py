@@ -1,0 +1,181 @@
+"""Says quickly that nothing is wrong with a payload: the usual case, for every event.
+
+The table of rules is written out once as one Python function per message (as `dataclasses` does
+with its methods), because the loop over the table cost three times as much as the checks. True is
+a promise; False only means that `validation` has to look.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from trimtab.v1 import event_pb2
+from trimtab_server.rpc import rules
+from trimtab_server.rpc.rules import PAYLOADS, Rule, Shape
+from trimtab_server.rpc.validation import BINDINGS, wrong_time
+
+Check = Callable[[Any], bool]
+
+# What holds for a value `v` of a field that is there; {absent} lets an unset zero pass.
+_BOUNDS = {
+    Shape.NON_NEGATIVE: "{v} >= 0",
+    Shape.COUNT: "{v} >= 0",
+    Shape.FRACTION: "0 <= {v} <= 1",
+    Shape.POSITIVE: "({v} > 0{absent})",
+    Shape.PROPENSITY: "(0 < {v} <= 1{absent})",
+}
+_FLOATS = {
+    Shape.NUMBER,
+    Shape.NON_NEGATIVE,
+    Shape.FRACTION,
+    Shape.POSITIVE,
+    Shape.PROPENSITY,
+}
+_STRINGS = {Shape.NAME, Shape.ID, Shape.TEXT}
+
+
+def _map_fits(numbers: Any) -> bool:
+    """Whether a map of numbers is plainly valid."""
+    joined = "".join(numbers)
+    return (
+        len(numbers) <= rules.MAP_ENTRIES_MAX
+        and math.isfinite(sum(numbers.values()))
+        and "" not in numbers
+        and (
+            len(joined) <= rules.NAME_LENGTH_MAX
+            or max(map(len, numbers)) <= rules.NAME_LENGTH_MAX
+        )
+        and joined.isprintable()
+    )
+
+
+def _span_fits(span: Any) -> bool:
+    """Whether a duration is plainly valid; zero is the caller's question."""
+    return (
+        0 <= span.seconds <= rules.DURATION_SECONDS_MAX and 0 <= span.nanos < 1_000_000_000
+    )
+
+
+def _time_fits(when: Any) -> bool:
+    return wrong_time(when, Shape.TIME) is None
+
+
+class _Writer:
+    """Writes the check of one message, and remembers what its lines refer to."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._fields = descriptor.fields_by_name
+        self._table = PAYLOADS[descriptor.name]
+        self._names: dict[str, Any] = {
+            "isfinite": math.isfinite,
+            "map_fits": _map_fits,
+            "span_fits": _span_fits,
+            "time_fits": _time_fits,
+        }
+        self._lines = ["def check(m):"]
+        self._numbers()
+        self._strings()
+        for name, rule in self._table.items():
+            self._other(name, rule, self._fields[name])
+        for oneof in descriptor.oneofs:
+            self._choice(oneof.name, [f for f in oneof.fields if f.message_type])
+        if (binding := BINDINGS.get(descriptor.name)) is not None:
+            self._names["binding"] = binding
+            self._unless("next(binding(m, ''), None) is None")
+        self._lines.append("    return True")
+
+    def compiled(self) -> Check:
+        """The check. Its source is made of the contract's own names only."""
+        exec("\n".join(self._lines), self._names)  # noqa: S102 - see above
+        check: Check = self._names["check"]
+        return check
+
+    def _unless(self, condition: str) -> None:
+        self._lines.append(f"    if not ({condition}): return False")
+
+    def _numbers(self) -> None:
+        numbers = {
+            name: rule
+            for name, rule in self._table.items()
+            if rule.shape in _FLOATS or rule.shape is Shape.COUNT
+        }
+        if not numbers:
+            return
+        self._lines += [f"    v_{name} = m.{name}" for name in numbers]
+        floats = [f"v_{name}" for name, rule in numbers.items() if rule.shape in _FLOATS]
+        # One infinite or missing number makes the sum so.
+        conditions = [f"isfinite({' + '.join(floats)})"] if floats else []
+        for name, rule in numbers.items():
+            if rule.shape in _BOUNDS:
+                optional = self._fields[name].has_presence and not rule.required
+                absent = f" or v_{name} == 0 and not m.HasField('{name}')" if optional else ""
+                conditions.append(_BOUNDS[rule.shape].format(v=f"v_{name}", absent=absent))
+        self._unless(" and ".join(conditions))
+
+    def _strings(self) -> None:
+        strings = [name for name, rule in self._table.items() if rule.shape in _STRINGS]
+        if not strings:
+            return
+        limits = [self._table[name].length_max or rules.NAME_LENGTH_MAX for name in strings]
+        limit = min(rules.NAME_LENGTH_MAX, *limits)
+        for name in strings:
+            if self._table[name].required:
+                self._unless(f"m.{name}")
+        # Short and printable together, they are so one by one.
+        self._lines.append("    words = " + " + ".join(f"m.{name}" for name in strings))
+        self._unless(f"not words or len(words) <= {limit} and words.isprintable()")
+
+    def _other(self, name: str, rule: Rule, field: FieldDescriptor) -> None:
+        shape = rule.shape
+        if shape is Shape.ENUM:
+            numbers = set(field.enum_type.values_by_number)
+            self._names[f"known_{name}"] = frozenset(numbers - {0} if rule.required else numbers)
+            self._unless(f"m.{name} in known_{name}")
+        elif shape is Shape.TIME:
+            self._unless(f"not m.HasField('{name}') or time_fits(m.{name})")
+        elif shape in (Shape.DURATION, Shape.POSITIVE_DURATION):
+            self._span(name, rule)
+        elif shape is Shape.NUMBERS:
+            self._lines.append(f"    numbers = m.{name}")
+            self._unless("not numbers or map_fits(numbers)")
+        elif shape is Shape.MESSAGE and field.containing_oneof is None:
+            self._part(name, rule, field)
+
+    def _span(self, name: str, rule: Rule) -> None:
+        self._lines.append(f"    span = m.{name} if m.HasField('{name}') else None")
+        fits = "span_fits(span)"
+        if rule.shape is Shape.POSITIVE_DURATION:
+            fits += " and (span.seconds or span.nanos)"
+        condition = f"span is not None and {fits}" if rule.required else f"span is None or {fits}"
+        self._unless(condition)
+
+    def _part(self, name: str, rule: Rule, field: FieldDescriptor) -> None:
+        self._names[f"check_{name}"] = _Writer(field.message_type).compiled()
+        if field.is_repeated:
+            self._lines.append(f"    several = m.{name}")
+            self._unless(
+                f"len(several) <= {rule.entries_max} and all(map(check_{name}, several))"
+            )
+        elif rule.required:
+            self._unless(f"m.HasField('{name}') and check_{name}(m.{name})")
+        else:
+            self._unless(f"not m.HasField('{name}') or check_{name}(m.{name})")
+
+    def _choice(self, oneof: str, fields: list[FieldDescriptor]) -> None:
+        """Messages of a oneof: at most one is there."""
+        if not fields:
+            return
+        checks = {field.name: _Writer(field.message_type).compiled() for field in fields}
+        self._names[f"checks_{oneof}"] = checks
+        self._lines.append(f"    chosen = m.WhichOneof('{oneof}')")
+        self._unless(f"chosen is None or checks_{oneof}[chosen](getattr(m, chosen))")
+
+
+PLAINLY_VALID: dict[str, Check] = {
+    field.name: _Writer(field.message_type).compiled()
+    for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+    if field.message_type.name in PAYLOADS
+}
+"""The quick check of each payload by its name in the event."""

@@ -1,0 +1,45 @@
+"""One real sidecar process for all RPC tests that leave it as it is, and stubs to talk to it."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.conftest import ROOT, Sidecar
+from trimtab.v1 import admin_service_pb2_grpc, event_service_pb2_grpc
+
+
+@pytest.fixture(scope="session")
+def shared_sidecar() -> Iterator[Sidecar]:
+    """A sidecar that lives through all tests: none of them may stop or upset it."""
+    base = ROOT / ".cache"
+    base.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="rpc-", dir=base))
+    one = Sidecar(folder / "shared.db", ("--future-skew-s-max", "60")).start()
+    yield one
+    assert one.process.poll() is None, "a test stopped the server"
+    assert one.terminate() == 0
+    assert "Traceback" not in one.log, one.log
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def channel(shared_sidecar: Sidecar) -> Iterator[grpc.Channel]:
+    """A channel to the shared sidecar."""
+    with grpc.insecure_channel(shared_sidecar.address) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def events(channel: grpc.Channel) -> event_service_pb2_grpc.EventServiceStub:
+    """EventService of the shared sidecar."""
+    return event_service_pb2_grpc.EventServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def admin(channel: grpc.Channel) -> admin_service_pb2_grpc.AdminServiceStub:
+    """AdminService of the shared sidecar."""
+    return admin_service_pb2_grpc.AdminServiceStub(channel)
