@@ -216,6 +216,8 @@ def _notify(words: str) -> None:
     if not path:
         return
     address = "\0" + path[1:] if path.startswith("@") else path
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        with contextlib.suppress(OSError):
-            notify.sendto(words.encode(), address)
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+        contextlib.suppress(OSError),
+    ):
+        notify.sendto(words.encode(), address)

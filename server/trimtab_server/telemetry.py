@@ -63,7 +63,7 @@ ATTRIBUTE_SOURCE = "trimtab.source"
 ATTRIBUTE_BATCH_EVENTS = "trimtab.batch_events"
 
 _LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-# Every value of a label that callers choose is a time series; past this many sources they share one.
+# Callers choose the label's values and each is a time series: past this many they share one.
 _SOURCES_MAX = 100
 _OTHER_SOURCE = "other"
 

@@ -115,10 +115,8 @@ def _order_fault(known: list[Call], answers: list[Call], marker: bytes) -> str:
         return "answered before it was written"
     written = max(write.left for write in writes)
     syncs = [c for c in log if c.name in _SYNCS and c.entered > written]
-    if not syncs:
-        return "answered, but never synced"
-    if min(sync.left for sync in syncs) > answer.entered:
-        return "answered before the sync had returned"
+    if not any(sync.left < answer.entered for sync in syncs):
+        return "answered before a sync of it had returned"
     return ""
 
 

@@ -33,7 +33,7 @@ def _flagged(command: Callable[..., None]) -> Callable[..., None]:
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
                 annotation=Annotated[
-                    kind | None,  # type: ignore[valid-type]  # chosen per setting
+                    kind | None,
                     typer.Option(flag, help=field.description, show_default=False),
                 ],
             )

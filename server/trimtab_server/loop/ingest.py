@@ -211,7 +211,7 @@ class Ingest:
             outcome = self._store.append([job.append for job in jobs])
         except TrimtabError as error:
             outcome = error
-        except Exception as error:  # a defect must not end the writer: the batch is not stored
+        except Exception as error:  # noqa: BLE001 - a defect must not end the writer
             self._telemetry.log_defect("commit failed", error)
             outcome = Unavailable(Reason.SERVER_FAULT, "the commit failed; see the server's log")
         record = CommitRecord(start_ns, self._now_ns(), self._monotonic() - start_s)
@@ -230,7 +230,7 @@ class Ingest:
             value = self._store.open_producer(call.producer)
         except TrimtabError as error:
             self._loop.call_soon_threadsafe(answer, None, error)
-        except Exception as error:  # as in _commit
+        except Exception as error:  # noqa: BLE001 - as in _commit
             self._telemetry.log_defect("opening a producer failed", error)
             failure = Unavailable(Reason.SERVER_FAULT, "opening failed; see the server's log")
             self._loop.call_soon_threadsafe(answer, None, failure)

@@ -5,7 +5,9 @@
 
 from collections.abc import Callable, Iterable
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trimtab.v1 import error_pb2, event_pb2, event_service_pb2
@@ -233,7 +235,7 @@ def rejection_message(rejection: Rejection, producer_seq: int) -> event_service_
     return message
 
 
-def reason_number(reason: Reason) -> error_pb2.ErrorReason:
+def reason_number(reason: Reason) -> Any:
     """The contract's number of a reason."""
     return error_pb2.ErrorReason.Value(f"ERROR_REASON_{reason.value}")
 

@@ -28,7 +28,7 @@ from trimtab_server.errors import (
 )
 from trimtab_server.loop.ingest import Ingest
 from trimtab_server.loop.readers import Readers
-from trimtab_server.reports import EventQueries
+from trimtab_server.reports import PAGE_BYTES_MAX, EventQueries
 from trimtab_server.rpc.convert import rejection_message, sent_back, timestamp, uuid_words
 from trimtab_server.rpc.event_stream import EventStream, StreamTerms
 from trimtab_server.rpc.intake import Intake
@@ -45,6 +45,8 @@ from trimtab_server.rpc.requests import (
 
 _LIST_DEFAULT = 1_000
 _REJECTED_DEFAULT = 100
+# Callers take 4 MiB: past this, rejections are told in fewer words, past twice this in none.
+_REJECTIONS_BYTES_MAX = 3 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +117,15 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         taken = await self._intake.take(request.events, "events")
         result = await self._record(taken.append, taken.traceparents)
         response = pb.RecordEventsResponse()
+        room = _REJECTIONS_BYTES_MAX
         for index, event in enumerate(request.events):
             rejection = result.rejections.get(index)
             if rejection is None:
                 response.results.add(recorded=_recorded(event.event_id, result, index))
             else:
-                response.results.add(rejection=rejection_message(rejection, 0))
+                told = rejection_message(rejection, 0)
+                room -= told.ByteSize()
+                response.results.add(rejection=_shortened(told, room))
         return response
 
     async def _record(self, append: Append, traceparents: tuple[tuple[int, str], ...]) -> Appended:
@@ -132,7 +137,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         done = await self._ingest.submit(append, urgent=True, traceparents=traceparents)
         return await done
 
-    async def StreamEvents(self, request_iterator: Any, context: Any) -> None:
+    async def StreamEvents(  # type: ignore[override]  # reads and writes by context
+        self, request_iterator: Any, context: Any
+    ) -> None:
         """Serves one engine's stream."""
         self._refuse_when_leaving()
         if len(self._streams) >= self._limits.streams_max:
@@ -173,7 +180,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         wanted = event_filter(request.filter, "filter.")
         order = event_order(request.order)
         size = page_size(request.page_size, _LIST_DEFAULT, self._terms.limits.page_size_max)
-        query = pb.ListEventsRequest(filter=request.filter, order=order)
+        query = pb.ListEventsRequest(filter=request.filter, order=pb.EventOrder.Name(order))
         position = page_position(query, self._terms.log_id, request.page_token, 2)
         page = await self._readers.read(self._queries.page, wanted, order, size, position)
         return pb.ListEventsResponse(
@@ -199,6 +206,8 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         )
         response = pb.ListRejectedEventsResponse()
         for row in rows[:size]:
+            if response.ByteSize() > PAGE_BYTES_MAX:
+                break
             response.rejected_events.add(
                 reject_time=timestamp(row.reject_time_ns),
                 source=row.source,
@@ -207,8 +216,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                 event_prefix=row.rejection.prefix,
                 event_bytes=row.rejection.byte_count,
             )
-        if len(rows) > size:
-            last = (rows[size - 1].row_id,)
+        count = len(response.rejected_events)
+        if count < len(rows):
+            last = (rows[count - 1].row_id,)
             response.next_page_token = page_token(query, self._terms.log_id, last)
         return response
 
@@ -242,7 +252,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
 
     # -- tailing --------------------------------------------------------------------------------
 
-    async def WatchEvents(self, request: pb.WatchEventsRequest, context: Any) -> None:
+    async def WatchEvents(  # type: ignore[override]  # as StreamEvents
+        self, request: pb.WatchEventsRequest, context: Any
+    ) -> None:
         """Tails the log; a page is read only after the one before was written."""
         self._refuse_when_leaving()
         after = self._watch_from(request)
@@ -318,6 +330,15 @@ def _recorded(event_id: str, result: Appended, index: int) -> pb.RecordEventResp
         sequence=result.sequences[index],
         duplicate=index in result.duplicates,
     )
+
+
+def _shortened(told: pb.Rejection, room: int) -> pb.Rejection:
+    """The rejection with fewer words when many were told before it, so that the answer fits."""
+    if room < 0:
+        del told.violations[1:]
+    if room < -_REJECTIONS_BYTES_MAX:
+        told = pb.Rejection(reason=told.reason)
+    return told
 
 
 def _as_error(rejection: Rejection, path: str) -> TrimtabError:

@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from trimtab.v1 import event_service_pb2 as pb
-from trimtab_server.domain.events import Append, Appended, Loss, Producer, Rejection, Violation
+from trimtab_server.domain.events import Append, Appended, Loss, Producer, Violation
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import (
     Conflict,
@@ -29,6 +29,9 @@ from trimtab_server.loop.ingest import Ingest
 from trimtab_server.rpc.convert import loss_event, rejection_message, uuid_words
 from trimtab_server.rpc.intake import Intake, Taken
 from trimtab_server.rpc.requests import checked_lost, checked_open, uuid_bytes
+
+# Rejections of one Ack, in bytes; the others follow in the next one. Callers take 4 MiB.
+_ACK_BYTES_MAX = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class _Due:
     durable_through_seq: int = 0
     duplicate_count: int = 0
     rejections: list[pb.Rejection] = field(default_factory=list)
+    event_count: int = 0
+    byte_count: int = 0
     is_due: bool = False
 
 
@@ -63,6 +68,7 @@ class EventStream:
         self._intake = intake
         self._terms = terms
         self._due = _Due()
+        self._acked_through_seq = 0
         self._wake = asyncio.Event()
         self._leaving = asyncio.Event()
         self._failure: Exception | None = None
@@ -107,7 +113,7 @@ class EventStream:
         """Serves the stream until the client half-closes, the server leaves, or a rule breaks."""
         assert self.producer is not None
         next_seq = await self._ingest.open_producer(self.producer)
-        self._due.durable_through_seq = next_seq - 1
+        self._due.durable_through_seq = self._acked_through_seq = next_seq - 1
         opened = pb.Opened(
             log_id=self._terms.log_id,
             next_expected_seq=next_seq,
@@ -135,7 +141,7 @@ class EventStream:
                 await self._take(request)
         except asyncio.CancelledError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it ends the stream, with its status
             self._fail(error)
         finally:
             self._is_open = False
@@ -172,7 +178,7 @@ class EventStream:
             batch.events, "batch.events", self.producer, batch.first_seq
         )
         count = len(taken.append.events)
-        if self._in_flight and (
+        if self._events_in_flight and (
             self._events_in_flight + count > self._terms.window_events
             or self._bytes_in_flight + taken.append.byte_count > self._terms.window_bytes
         ):
@@ -218,18 +224,18 @@ class EventStream:
             result = await done
         except asyncio.CancelledError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it ends the stream, with its status
             self._fail(error)
             return
-        events, byte_count = self._in_flight.popleft()
-        self._events_in_flight -= events
-        self._bytes_in_flight -= byte_count
+        size = self._in_flight.popleft()
         if result.error_reason is not None:
             self._fail(_stream_error(result, append))
             return
         due = self._due
         due.durable_through_seq = max(due.durable_through_seq, last_seq)
         due.duplicate_count += len(result.duplicates)
+        due.event_count += size[0]
+        due.byte_count += size[1]
         for index in sorted(result.rejections):
             rejection = result.rejections[index]
             due.rejections.append(rejection_message(rejection, append.first_seq + index))
@@ -246,22 +252,31 @@ class EventStream:
             if self._leaving.is_set() and not said_go_away:
                 said_go_away = True
                 await self._context.write(pb.StreamEventsResponse(go_away=self._go_away()))
-            if self._due.is_due:
+            while self._due.is_due:
                 await self._context.write(pb.StreamEventsResponse(ack=self._take_ack()))
             if self._failure is not None or self._is_settled():
-                if self._due.is_due:
-                    continue
                 return
 
     def _is_settled(self) -> bool:
         return not self._is_open and not self._settling and not self._in_flight
 
     def _take_ack(self) -> pb.Ack:
-        due, self._due = self._due, _Due(self._due.durable_through_seq)
+        """The Ack that is due. It frees the window, so a client that reads no Ack may not go on
+        sending; rejections that do not fit stay due, and hold the mark below them."""
+        due, told, byte_count = self._due, 0, 0
+        while told < len(due.rejections) and byte_count < _ACK_BYTES_MAX:
+            byte_count += due.rejections[told].ByteSize()
+            told += 1
+        rest = due.rejections[told:]
+        through = min([due.durable_through_seq, *(each.producer_seq - 1 for each in rest)])
+        self._acked_through_seq = max(self._acked_through_seq, through)
+        self._events_in_flight -= due.event_count
+        self._bytes_in_flight -= due.byte_count
+        self._due = _Due(due.durable_through_seq, rejections=rest, is_due=bool(rest))
         return pb.Ack(
-            durable_through_seq=due.durable_through_seq,
+            durable_through_seq=self._acked_through_seq,
             duplicate_count=due.duplicate_count,
-            rejections=due.rejections,
+            rejections=due.rejections[:told],
             window=self._window(),
         )
 

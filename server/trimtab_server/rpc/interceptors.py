@@ -11,7 +11,7 @@ from trimtab_server.rpc.status import DETAILS_KEY, code_of, details_of, message_
 from trimtab_server.telemetry import Telemetry
 
 
-class Answers(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
+class Answers(grpc.aio.ServerInterceptor):
     """Ends an RPC that raised one of our errors with its status and details.
 
     A defect ends as UNAVAILABLE/SERVER_FAULT, with its traceback in the log: never as UNKNOWN.
@@ -23,9 +23,9 @@ class Answers(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships n
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Any:
         """The handler of the RPC, wrapped."""
         handler = await continuation(handler_call_details)
         if handler is None:
@@ -35,7 +35,7 @@ class Answers(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships n
             return self._wrap_streaming(handler, method)
         return self._wrap_unary(handler, method)
 
-    def _wrap_unary(self, handler: Any, method: str) -> grpc.RpcMethodHandler:
+    def _wrap_unary(self, handler: Any, method: str) -> Any:
         inner = handler.unary_unary
 
         async def unary_unary(request: Any, context: Any) -> Any:
@@ -43,7 +43,7 @@ class Answers(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships n
             code = grpc.StatusCode.OK
             try:
                 return await inner(request, context)
-            except (TrimtabError, Exception) as error:
+            except Exception as error:  # noqa: BLE001 - every end is a status
                 code = await self._end(context, error, method)
             finally:
                 self._telemetry.rpc_finished(method, code.name, self._monotonic() - start)
@@ -52,7 +52,7 @@ class Answers(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships n
             unary_unary, handler.request_deserializer, handler.response_serializer
         )
 
-    def _wrap_streaming(self, handler: Any, method: str) -> grpc.RpcMethodHandler:
+    def _wrap_streaming(self, handler: Any, method: str) -> Any:
         inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
         async def streaming(request: Any, context: Any) -> None:
@@ -64,7 +64,7 @@ class Answers(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships n
                         await context.write(answer)
                 else:
                     await answers
-            except (TrimtabError, Exception) as error:
+            except Exception as error:  # noqa: BLE001 - every end is a status
                 code = await self._end(context, error, method)
             finally:
                 self._telemetry.rpc_finished(method, code.name, None)

@@ -9,8 +9,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-
 from trimtab.v1 import event_pb2
 from trimtab_server.rpc import rules
 from trimtab_server.rpc.rules import PAYLOADS, Rule, Shape
@@ -39,23 +37,22 @@ _STRINGS = {Shape.NAME, Shape.ID, Shape.TEXT}
 def _map_fits(numbers: Any) -> bool:
     """Whether a map of numbers is plainly valid."""
     joined = "".join(numbers)
-    return (
+    fits: bool = (
         len(numbers) <= rules.MAP_ENTRIES_MAX
         and math.isfinite(sum(numbers.values()))
         and "" not in numbers
         and (
-            len(joined) <= rules.NAME_LENGTH_MAX
-            or max(map(len, numbers)) <= rules.NAME_LENGTH_MAX
+            len(joined) <= rules.NAME_LENGTH_MAX or max(map(len, numbers)) <= rules.NAME_LENGTH_MAX
         )
         and joined.isprintable()
     )
+    return fits
 
 
 def _span_fits(span: Any) -> bool:
     """Whether a duration is plainly valid; zero is the caller's question."""
-    return (
-        0 <= span.seconds <= rules.DURATION_SECONDS_MAX and 0 <= span.nanos < 1_000_000_000
-    )
+    seconds: int = span.seconds
+    return 0 <= seconds <= rules.DURATION_SECONDS_MAX and 0 <= span.nanos < 1_000_000_000
 
 
 def _time_fits(when: Any) -> bool:
@@ -65,7 +62,7 @@ def _time_fits(when: Any) -> bool:
 class _Writer:
     """Writes the check of one message, and remembers what its lines refer to."""
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self, descriptor: Any) -> None:
         self._fields = descriptor.fields_by_name
         self._table = PAYLOADS[descriptor.name]
         self._names: dict[str, Any] = {
@@ -127,7 +124,7 @@ class _Writer:
         self._lines.append("    words = " + " + ".join(f"m.{name}" for name in strings))
         self._unless(f"not words or len(words) <= {limit} and words.isprintable()")
 
-    def _other(self, name: str, rule: Rule, field: FieldDescriptor) -> None:
+    def _other(self, name: str, rule: Rule, field: Any) -> None:
         shape = rule.shape
         if shape is Shape.ENUM:
             numbers = set(field.enum_type.values_by_number)
@@ -151,19 +148,17 @@ class _Writer:
         condition = f"span is not None and {fits}" if rule.required else f"span is None or {fits}"
         self._unless(condition)
 
-    def _part(self, name: str, rule: Rule, field: FieldDescriptor) -> None:
+    def _part(self, name: str, rule: Rule, field: Any) -> None:
         self._names[f"check_{name}"] = _Writer(field.message_type).compiled()
         if field.is_repeated:
             self._lines.append(f"    several = m.{name}")
-            self._unless(
-                f"len(several) <= {rule.entries_max} and all(map(check_{name}, several))"
-            )
+            self._unless(f"len(several) <= {rule.entries_max} and all(map(check_{name}, several))")
         elif rule.required:
             self._unless(f"m.HasField('{name}') and check_{name}(m.{name})")
         else:
             self._unless(f"not m.HasField('{name}') or check_{name}(m.{name})")
 
-    def _choice(self, oneof: str, fields: list[FieldDescriptor]) -> None:
+    def _choice(self, oneof: str, fields: list[Any]) -> None:
         """Messages of a oneof: at most one is there."""
         if not fields:
             return
@@ -173,9 +168,10 @@ class _Writer:
         self._unless(f"chosen is None or checks_{oneof}[chosen](getattr(m, chosen))")
 
 
+_PAYLOAD: Any = event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"]
 PLAINLY_VALID: dict[str, Check] = {
     field.name: _Writer(field.message_type).compiled()
-    for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+    for field in _PAYLOAD.fields
     if field.message_type.name in PAYLOADS
 }
 """The quick check of each payload by its name in the event."""

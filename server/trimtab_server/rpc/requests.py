@@ -125,9 +125,11 @@ def checked_open(opening: event_service_pb2.Open) -> None:
     found = list(violations(opening, _OPEN, "open."))
     if not 1 <= opening.producer_epoch < 1 << 62:
         found.append(Violation("open.producer_epoch", "starts at 1"))
-    for name in ("name", "version", "runtime", "host"):
-        if len(getattr(opening.client_info, name)) > 256:
-            found.append(Violation(f"open.client_info.{name}", "256 characters are allowed"))
+    found += [
+        Violation(f"open.client_info.{name}", "256 characters are allowed")
+        for name in ("name", "version", "runtime", "host")
+        if len(getattr(opening.client_info, name)) > 256
+    ]
     _raise(found)
 
 

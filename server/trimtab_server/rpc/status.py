@@ -64,7 +64,8 @@ def details_of(error: TrimtabError) -> bytes:
         packed = Any()
         packed.Pack(part)
         status.details.append(packed)
-    return status.SerializeToString()
+    serialised: bytes = status.SerializeToString()
+    return serialised
 
 
 def _bad_request(error: TrimtabError) -> error_details_pb2.BadRequest:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from trimtab.v1 import event_pb2
@@ -44,7 +44,7 @@ def is_traceparent(words: str) -> bool:
 
 def violations(message: Message, table: dict[str, Rule], path: str) -> Iterator[Violation]:
     """What is wrong with `message`, field by field; `path` is empty or ends with a dot."""
-    descriptor: Descriptor = message.DESCRIPTOR
+    descriptor: Any = message.DESCRIPTOR
     for name, rule in table.items():
         field = descriptor.fields_by_name[name]
         value = getattr(message, name)
@@ -93,22 +93,26 @@ def _in_repeated(value: Any, rule: Rule, path: str) -> Iterator[Violation]:
             yield Violation(here, f"has {len(entry)} characters; 1,024 are allowed")
 
 
-def _wrong(value: Any, rule: Rule, field: FieldDescriptor) -> str | None:
+def _wrong(value: Any, rule: Rule, field: Any) -> str | None:
     shape = rule.shape
     if shape in _NUMERIC:
         return _wrong_number(value, shape)
-    if shape is Shape.ENUM:
-        if value not in field.enum_type.values_by_number:
-            return f"{value} is no value of {field.enum_type.name}"
-        return None
     if shape in (Shape.TIME, Shape.DURATION, Shape.POSITIVE_DURATION):
         return wrong_time(value, shape)
+    if shape in (Shape.FLAG, Shape.SERVER):
+        return None
+    if shape is Shape.ENUM:
+        known = value in field.enum_type.values_by_number
+        return None if known else f"{value} is no value of {field.enum_type.name}"
+    return _wrong_words(value, rule)
+
+
+def _wrong_words(value: str, rule: Rule) -> str | None:
+    shape = rule.shape
     if shape is Shape.UUID:
         return None if is_uuid(value) else f"{_shown(value)} is no lower-case UUID"
     if shape is Shape.TRACEPARENT:
         return None if is_traceparent(value) else f"{_shown(value)} is no W3C traceparent"
-    if shape in (Shape.FLAG, Shape.SERVER):
-        return None
     limit = _NAMES.get(shape) or rule.length_max
     if len(value) > limit:
         return f"has {len(value)} characters; {limit} are allowed"
@@ -144,7 +148,9 @@ def wrong_time(value: Any, shape: Shape) -> str | None:
 
 
 def _shown(words: str) -> str:
-    return repr(words if len(words) <= 80 else words[:77] + "...")
+    # Escapes lengthen words tenfold: what is cut is what is shown.
+    shown = repr(words[:80])
+    return shown if len(shown) <= 80 and len(words) <= 80 else shown[:77] + "..."
 
 
 # -- what binds fields of one payload -----------------------------------------------------------

@@ -283,8 +283,7 @@ def _count(connection: Connection, events: list[Event], last: int) -> None:
         else:
             entry[0] += 1
             entry[1] += len(event.body)
-            if event.event_time_ns > entry[2]:
-                entry[2] = event.event_time_ns
+            entry[2] = max(entry[2], event.event_time_ns)
     if counts:
         connection.exec_driver_sql(
             "INSERT INTO event_counts VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
 from trimtab_server.domain.events import (
@@ -57,7 +58,7 @@ class Events:
         keys = [_EVENT_TIME, _SEQUENCE] if by_time else [_SEQUENCE]
         query = select(*_BODY, _EVENT_TIME).where(*_conditions(wanted))
         if position is not None:
-            query = query.where(_behind(position, by_time, descending))
+            query = query.where(_behind(position, by_time=by_time, descending=descending))
         query = query.order_by(*(key.desc() if descending else key.asc() for key in keys))
         events: list[StoredEvent] = []
         last: tuple[int, int] | None = None
@@ -105,12 +106,8 @@ class Events:
         table = EventCountRow
         keys = (col(table.kind), col(table.source), col(table.environment))
         total = func.sum(col(table.event_count))
-        query = select(
-            *keys,
-            total.label("events"),
-            func.sum(col(table.byte_count)),
-            func.max(col(table.last_event_time_ns)),
-        ).group_by(*keys)
+        sums = (func.sum(col(table.byte_count)), func.max(col(table.last_event_time_ns)))
+        query = sql_select(*keys, total, *sums).group_by(*keys)
         for column, value in (
             (col(table.source), source),
             (col(table.environment), environment),
@@ -161,7 +158,7 @@ def _rejected(row: Any) -> RejectedEvent:
     )
 
 
-def _behind(position: tuple[int, int], by_time: bool, descending: bool) -> ColumnElement[bool]:
+def _behind(position: tuple[int, int], *, by_time: bool, descending: bool) -> ColumnElement[bool]:
     event_time_ns, sequence = position
     next_sequence = _SEQUENCE < sequence if descending else _SEQUENCE > sequence
     if not by_time:

@@ -1,15 +1,13 @@
 """The store: opens a database, holds its parts, closes them."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import text
 
-from trimtab_server.domain.events import Append, Appended, LogInfo, Producer
+from trimtab_server.domain.events import Append, Appended, LogInfo, Producer, Violation
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.errors import Conflict, InvalidRequest, StreamBroken
-from trimtab_server.domain.events import Violation
+from trimtab_server.errors import InvalidRequest, StreamBroken
 from trimtab_server.store.append import append, producer_row
 from trimtab_server.store.database import Database
 from trimtab_server.store.events import Events
