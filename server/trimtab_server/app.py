@@ -40,6 +40,8 @@ from trimtab_server.telemetry import (
     Telemetry,
 )
 
+# Of the grace period, for callers to finish; the rest is for the log, telemetry and the exit.
+_CALLERS_SHARE = 0.8
 # Threads hand the interpreter over this often: the writer and the event loop both do short work,
 # and the default of 5 ms is longer than a commit.
 _SWITCH_INTERVAL_S = 0.0005
@@ -94,7 +96,7 @@ class Sidecar:
                 await stop.wait()
                 _notify("STOPPING=1")
                 telemetry.log_info("stopping")
-                await server.stop(settings.grace_s)
+                await server.stop(settings.grace_s * _CALLERS_SHARE)
             finally:
                 await ingest.stop()
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from opentelemetry import trace
 from trimtab_server.settings import Settings
 from trimtab_server.telemetry import SERVICE, Telemetry
 
+# Of the grace period, for the last flush: a collector that is down must not hold up the end.
+_FLUSH_SHARE = 0.1
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -44,7 +47,8 @@ def set_up_logs(settings: Settings) -> None:
 def set_up_telemetry(
     settings: Settings, version: str, boot_id: str
 ) -> tuple[Telemetry, Callable[[], None]]:
-    """The telemetry that the settings ask for, and what flushes and closes it.
+    """The telemetry that the settings ask for, and what flushes and closes it within a tenth of
+    the grace period.
 
     The SDK is imported only when something is on: off, it costs neither time nor memory.
     """
@@ -61,12 +65,20 @@ def set_up_telemetry(
     if settings.otlp_endpoint:
         tracer, close_tracer = _tracer(settings, resource)
         closers.append(close_tracer)
-    meters = MeterProvider(metric_readers=_metric_readers(settings, closers), resource=resource)
+    meters = MeterProvider(
+        metric_readers=_metric_readers(settings, closers),
+        resource=resource,
+        shutdown_on_exit=False,
+    )
     closers.append(meters.shutdown)
 
     def close() -> None:
-        for closer in closers:
-            closer()
+        # The exporters retry for ten seconds and more, whatever they are told.
+        threads = [threading.Thread(target=closer, daemon=True) for closer in closers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(settings.grace_s * _FLUSH_SHARE / len(threads))
 
     return Telemetry(tracer, meters.get_meter(SERVICE)), close
 
@@ -78,7 +90,7 @@ def _tracer(settings: Settings, resource: Any) -> tuple[trace.Tracer, Callable[[
     from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
     sampler = ParentBased(TraceIdRatioBased(settings.trace_sample_ratio))
-    provider = TracerProvider(sampler=sampler, resource=resource)
+    provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     insecure = not settings.otlp_endpoint.startswith("https://")
     exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=insecure)
     provider.add_span_processor(BatchSpanProcessor(exporter))

@@ -19,7 +19,7 @@ from tests.contract.conversion import (
     targets,
     to_events,
 )
-from tests.contract.paths import type_of_path
+from tests.contract.paths import get_path, type_of_path
 from trimtab.v1 import event_pb2
 from trimtab_server.domain.events import Event
 from trimtab_server.rpc.convert import EventReader
@@ -158,18 +158,66 @@ def test_a_lost_field_is_noticed() -> None:
     assert not same(from_events(design, events)["last_qty"], record["last_qty"])
 
 
-def test_leverage_and_costs_are_not_mixed_into_returns() -> None:
-    """The contract's return is after costs and of the notional, whatever the engine's is."""
-    trade = DESIGNS["freqtrade trade"]
-    short = next(record for record in samples(trade) if record["leverage"] == 3.0)
-    outcome = to_events(trade, short)["outcome"].outcome
-    assert math.isclose(outcome.return_fraction * 3.0, short["close_profit"])
-    assert outcome.funding == 1.25
-    closed = DESIGNS["nautilus_trader PositionClosed"]
-    long, _ = samples(closed)
-    outcome = to_events(closed, long)["outcome"].outcome
-    assert math.isclose(outcome.return_fraction, 25.84602 / (3701.55 * 1.5))
-    assert outcome.return_fraction < long["realized_return"]
+# Worked out by hand: a conversion that is wrong both ways would survive the way there and back.
+MEANINGS = [
+    ("S0-04 SIGNAL_GENERATED", 0, "signal.event_time", 1_709_649_000_123_456_000),
+    ("S0-04 SIGNAL_GENERATED", 0, "signal.signal.exit_plan.holding_period", 432_000 * 10**9),
+    ("S0-05 SIGNAL_ACCURACY", 0, "outcome.outcome.return_fraction", 0.0235),
+    ("S1-01 SignalDecisionEvent", 0, "decision.decision.action", "DECISION_ACTION_BLOCKED"),
+    (
+        *("S1-01 SignalDecisionEvent", 0),
+        *("decision.decision.guard_verdicts[0].result", "GUARD_RESULT_BLOCK"),
+    ),
+    ("S1-01 SignalDecisionEvent", 1, "decision.decision.guard_verdicts[0].result", None),
+    ("S1-03 ShadowTradeOutcomeEvent", 0, "shadow.shadow_outcome.outcome.return_fraction", -0.0125),
+    ("S1-04 MarketSnapshot", 0, "decision.decision.market_snapshot.spread_bps", 200 / 171.48),
+    ("S3-09 learning_decisions", 0, "decision.decision.position_fraction", 0.025),
+    ("S3-09 learning_decisions", 1, "decision.decision.action", "DECISION_ACTION_IGNORED"),
+    ("S3-10 learning_outcomes", 0, "day30.outcome.return_fraction", -0.0203),
+    ("S3-10 learning_outcomes", 0, "life.outcome.mae", 0.034),
+    ("S3-10 learning_outcomes", 0, "life.outcome.exit_reason", "EXIT_REASON_TAKE_PROFIT"),
+    ("S3-10 learning_outcomes", 1, "life.outcome.status", "OUTCOME_STATUS_CENSORED"),
+    ("freqtrade trade", 0, "signal.signal.side", "SIDE_BUY"),
+    ("freqtrade trade", 0, "outcome.event_time", 1_709_671_507 * 10**9),
+    ("freqtrade trade", 0, "outcome.outcome.holding_time", 22_500 * 10**9),
+    ("freqtrade trade", 0, "outcome.outcome.mfe", 1499.5 / 66400.5),
+    ("freqtrade trade", 0, "outcome.outcome.mae", 390.25 / 66400.5),
+    ("freqtrade trade", 1, "signal.signal.side", "SIDE_SELL"),
+    ("freqtrade trade", 1, "outcome.outcome.mfe", 99.25 / 3700.25),
+    ("freqtrade trade", 1, "outcome.outcome.mae", 55.25 / 3700.25),
+    ("freqtrade trade", 1, "outcome.outcome.fees", 2.7751875 + 2.8430625),
+    # Paid, so positive here.
+    ("freqtrade trade", 1, "outcome.outcome.funding", 1.25),
+    # Of the notional: freqtrade's -0.0771 of the stake is with its leverage of 3.
+    ("freqtrade trade", 1, "outcome.outcome.return_fraction", -142.61825 / 5547.5998125),
+    ("freqtrade trade", 1, "outcome.outcome.exit_reason", "EXIT_REASON_TRAILING_STOP"),
+    ("freqtrade trade", 2, "outcome.outcome.status", "OUTCOME_STATUS_CENSORED"),
+    ("freqtrade order", 0, "fill.execution.intent", "INTENT_ENTRY"),
+    ("freqtrade order", 0, "update.order_update.state", "ORDER_STATE_FILLED"),
+    ("nautilus_trader OrderFilled", 0, "fill.execution.fee", 2.22093),
+    ("nautilus_trader OrderFilled", 0, "fill.execution.currency", "USDT"),
+    ("nautilus_trader OrderFilled", 0, "fill.event_time", 1_709_649_002 * 10**9),
+    ("nautilus_trader PositionClosed", 0, "outcome.outcome.holding_time", 27 * 10**9),
+    # After costs: nautilus_trader's own realized_return of 0.0054 is before them.
+    ("nautilus_trader PositionClosed", 0, "outcome.outcome.return_fraction", 25.84602 / 5552.325),
+]
+
+
+@pytest.mark.parametrize(("name", "number", "to", "expected"), MEANINGS)
+def test_conversion_means_what_the_contract_says(
+    name: str, number: int, to: str, expected: float | str | None
+) -> None:
+    """Units, signs and directions: fractions, costs positive, the notional, the right side."""
+    design = DESIGNS[name]
+    label, path = to.split(".", 1)
+    found = get_path(to_events(design, samples(design)[number])[label], path)
+    assert found == (pytest.approx(expected) if isinstance(expected, float) else expected)
+
+
+def test_every_conversion_is_spelt_out_somewhere() -> None:
+    """A conversion that nothing uses goes."""
+    used = {row.get("how", "same") for design in DESIGNS.values() for row in design["fields"]}
+    assert used == {*CONVERSIONS, "each"}
 
 
 def test_families_inputs_and_toggles_name_kinds_of_the_contract() -> None:

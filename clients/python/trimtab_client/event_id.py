@@ -21,11 +21,13 @@ class EventIds:
     now_ns: wall clock in nanoseconds UTC; when it steps back, the last time is kept.
     """
 
-    __slots__ = ("_last_ms", "_next_count", "_now_ns", "_tail")
+    __slots__ = ("_head", "_last_ms", "_next_count", "_now_ns", "_tail")
 
     def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._now_ns = now_ns
         self._last_ms = 0
+        # The text of the last millisecond; one tuple, so that threads see both or neither.
+        self._head = (-1, "")
         self.reseed()
 
     def reseed(self) -> None:
@@ -42,10 +44,14 @@ class EventIds:
             ms = self._last_ms
         else:
             self._last_ms = ms
-        value = (ms << _COUNTER_BITS) + self._next_count()
-        high = "%015x" % (value >> 14)
-        low = value & 0x3FFF | 0x8000
-        return f"{high[:8]}-{high[8:12]}-7{high[12:]}-{low:04x}-{self._tail}"
+        count = self._next_count()
+        # What does not fit the counter carries into the time: 67 million ids later, one ms ahead.
+        ms += count >> _COUNTER_BITS
+        cached_ms, head = self._head
+        if ms != cached_ms:
+            head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
+            self._head = (ms, head)
+        return f"{head}{count >> 14 & 0xFFF:03x}-{count & 0x3FFF | 0x8000:04x}-{self._tail}"
 
 
 event_ids = EventIds()

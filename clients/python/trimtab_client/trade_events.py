@@ -84,12 +84,12 @@ class TradeEvents(EventSink[T]):
         payload.intent = INTENT(intent, "signal.intent")  # type: ignore[assignment]
         if confidence is not None:
             payload.confidence = confidence
-        payload.calibrated = calibrated
-        payload.currency = currency
-        payload.regime = regime
         set_given(
             payload,
             (
+                ("calibrated", calibrated or None),
+                ("currency", currency or None),
+                ("regime", regime or None),
                 ("strength", strength),
                 ("expected_return", expected_return),
                 ("quantity", quantity),

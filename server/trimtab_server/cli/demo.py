@@ -1,6 +1,6 @@
 """`trimtab demo`: the product on one screen, on real prices, in under two minutes."""
 
-# ruff: noqa: PLC0415 - the command line starts fast: a command imports what it needs
+# Imports stand inside the commands: the command line starts fast.
 
 from __future__ import annotations
 

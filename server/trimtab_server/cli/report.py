@@ -1,6 +1,6 @@
 """`trimtab report calibration`: whether a claimed confidence means anything."""
 
-# ruff: noqa: PLC0415 - the command line starts fast: a command imports what it needs
+# Imports stand inside the commands: the command line starts fast.
 
 from __future__ import annotations
 

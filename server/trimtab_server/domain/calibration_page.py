@@ -13,8 +13,9 @@ METHOD = (
     "Intervals are 95 %: of rates and scores by a stationary bootstrap of calendar blocks at least "
     "as long as the longest holding period (Politis, Romano 1994); of a bin's win rate by Wilson "
     "on the effective sample, which counts overlapping trades of one symbol by their average "
-    "uniqueness. The boxes show where the win rate would lie 95 times in 100 if the claims were "
-    "right (Broecker and Smith 2007). Brier and log loss: lower is better; skill above 0 beats "
+    "uniqueness (Lopez de Prado 2018) and is divided by the design effect of days on which many "
+    "trades won or lost together (Kish 1965). The boxes show where the win rate would lie 95 "
+    "times in 100 if the claims were right (Broecker and Smith 2007). Brier and log loss: lower is better; skill above 0 beats "
     "always claiming the base rate."
 )
 
@@ -37,7 +38,10 @@ def score_rows(report: CalibrationReport) -> list[tuple[str, str]]:
     parts, line = report.parts, report.line
     rows = [
         ("trades that count", f"{report.n:,}"),
-        ("effective sample (overlap removed)", f"{report.effective_n:,.0f}"),
+        (
+            "worth in independent trades",
+            f"{report.effective_n:,.0f} (design effect of shared days {report.design_effect:.1f})",
+        ),
         ("wins / losses", f"{report.win_count:,} / {report.n - report.win_count:,}"),
         ("longest holding period", f"{report.longest_hold_days:,.1f} days"),
         ("win rate", number_text(report.win_rate, percent=True)),
@@ -61,7 +65,8 @@ def score_rows(report: CalibrationReport) -> list[tuple[str, str]]:
         words = "Brier = reliability - resolution + uncertainty + within bins"
         rows.append((words, f"{told} + {parts.within:.4f}"))
     if line is not None:
-        told = f"{line.slope:.2f} (standard error {line.slope_error:.2f})"
+        error = line.slope_error * report.design_effect**0.5
+        told = f"{line.slope:.2f} (standard error {error:.2f})"
         rows.append(("recalibration slope (1 = right, 0 = says nothing)", told))
     return rows
 
@@ -119,6 +124,7 @@ def calibration_json(report: CalibrationReport) -> dict[str, Any]:
         "n": report.n,
         "win_count": report.win_count,
         "effective_n": round(report.effective_n, 1),
+        "design_effect": round(report.design_effect, 3),
         "selection": report.selection.as_json(),
         "first_entry_ns": report.first_entry_ns,
         "last_exit_ns": report.last_exit_ns,

@@ -66,13 +66,16 @@ class CalibrationReport:
 
     claim_gap: mean claim - win rate (above 0 = overconfident). half_gap: win rate of the upper
     half of claims - that of the lower half. outcomes_needed: effective outcomes still missing
-    for a verdict; None = none missing. summary: the verdict in plain words.
+    for a verdict; None = none missing. effective_n: the sample's worth in independent trades:
+    overlap within a symbol removed by average uniqueness, then divided by design_effect (>= 1) for
+    days on which many trades won or lost together. summary: the verdict in plain words.
     """
 
     selection: Selection
     n: int
     win_count: int
     effective_n: float
+    design_effect: float
     first_entry_ns: int | None
     last_exit_ns: int | None
     longest_hold_days: float
@@ -176,6 +179,13 @@ def calibration_report(
     pairs = _Pairs(claim, won, weights, calendar, rng, count, level)
     kinds = ("win_rate", "claim_gap", "half_gap", "brier", "brier_skill", "log_loss")
     found = {kind: pairs.estimate(kind) for kind in kinds}
+    crowding = design_effect(found["win_rate"], float(weights.sum()))
+    weights = weights / crowding
+    pairs = replace(pairs, weights=weights)
+    found = {
+        kind: replace(estimate, effective_n=estimate.effective_n / crowding)
+        for kind, estimate in found.items()
+    }
     effective = float(weights.sum())
     verdict = _verdict(effective, won, found["half_gap"])
     needed = _outcomes_needed(verdict, effective, won, found["half_gap"])
@@ -184,6 +194,7 @@ def calibration_report(
         n=claim.size,
         win_count=int(won.sum()),
         effective_n=effective,
+        design_effect=crowding,
         first_entry_ns=min((trade.entry_time_ns for trade in counted), default=None),
         last_exit_ns=max((trade.exit_time_ns for trade in counted), default=None),
         longest_hold_days=calendar.longest_hold * calendar.period_ns / DAY_NS,
@@ -203,6 +214,20 @@ def calibration_report(
         outcomes_needed=needed,
         summary=_summary(verdict, pairs, found, needed),
     )
+
+
+def design_effect(win_rate: Estimate, n: float) -> float:
+    """How many times wider (in variance) the win rate's block interval is than n coin tosses, >= 1.
+
+    1 when there is no interval, or when everything won or lost. Source: Kish (1965), chapter 8.
+    """
+    if win_rate.value is None or win_rate.low is None or win_rate.high is None:
+        return 1.0
+    variance = win_rate.value * (1 - win_rate.value) / n
+    if variance <= 0:
+        return 1.0
+    error = (win_rate.high - win_rate.low) / 2 / float(ndtri(0.5 + win_rate.level / 2))
+    return max(1.0, error**2 / variance)
 
 
 def _verdict(effective: float, won: FloatArray, gap: Estimate) -> CalibrationVerdict:
@@ -270,8 +295,9 @@ def _summary(
     if not claim.size:
         return "No matured trade with a claimed confidence: nothing to judge yet."
     gap = _points(found["half_gap"])
-    sample = f"{claim.size:,} trades (worth about {effective:,.0f} without overlap)"
+    sample = f"{claim.size:,} trades (worth about {effective:,.0f} independent ones)"
     level = f"On average {claim.mean():.0%} was claimed and {won.mean():.0%} won"
+    like_these = (needed or 0) * claim.size / max(effective, 1.0)
     over = found["claim_gap"]
     if over.decided_sign > 0:
         level += f": overconfident by {_points(over)}"
@@ -291,9 +317,10 @@ def _summary(
             f"lower half, {gap}. A higher claim was no better."
         ),
         CalibrationVerdict.TOO_FEW: (
-            f"Too few to tell: {sample}. About {needed or 0:,} more independent outcomes are needed to "
-            f"see a gap of {100 * GAP_OF_INTEREST:.0f} points between the upper and the lower half "
-            f"of the claims; so far it is {gap}."
+            f"Too few to tell: {sample}. About {needed or 0:,} more independent outcomes (about "
+            f"{like_these:,.0f} trades like these) are needed to see a gap of "
+            f"{100 * GAP_OF_INTEREST:.0f} points between the upper and the lower half of the "
+            f"claims; so far it is {gap}."
         ),
     }[verdict]
     return f"{text} {level}."

@@ -123,9 +123,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             if rejection is None:
                 response.results.add(recorded=_recorded(event.event_id, result, index))
             else:
-                told = rejection_message(rejection, 0)
+                told = _shortened(rejection_message(rejection, 0), room)
                 room -= told.ByteSize()
-                response.results.add(rejection=_shortened(told, room))
+                response.results.add(rejection=told)
         return response
 
     async def _record(self, append: Append, traceparents: tuple[tuple[int, str], ...]) -> Appended:
@@ -205,10 +205,11 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             position[0] if position else None,
         )
         response = pb.ListRejectedEventsResponse()
+        byte_count = 0
         for row in rows[:size]:
-            if response.ByteSize() > PAGE_BYTES_MAX:
+            if byte_count > PAGE_BYTES_MAX:
                 break
-            response.rejected_events.add(
+            told = response.rejected_events.add(
                 reject_time=timestamp(row.reject_time_ns),
                 source=row.source,
                 producer_id=uuid_words(row.producer_id),
@@ -216,6 +217,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                 event_prefix=row.rejection.prefix,
                 event_bytes=row.rejection.byte_count,
             )
+            byte_count += told.ByteSize()
         count = len(response.rejected_events)
         if count < len(rows):
             last = (rows[count - 1].row_id,)

@@ -14,13 +14,11 @@ from trimtab_server.domain.events import (
     EventPage,
     LogPage,
     RejectedEvent,
-    Rejection,
     StoredEvent,
 )
-from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import NotFound
-from trimtab_server.store.append import violations_from_json
 from trimtab_server.store.database import Database
+from trimtab_server.store.rejections import rejection_of
 from trimtab_server.store.tables import EventCountRow, EventRow, LogRow, RejectedEventRow
 
 _SEQUENCE = col(EventRow.sequence)
@@ -141,20 +139,13 @@ class Events:
 
 
 def _rejected(row: Any) -> RejectedEvent:
-    rejection = Rejection(
-        row.event_id,
-        Reason(row.reason),
-        violations_from_json(row.violations),
-        row.event_prefix,
-        row.event_byte_count,
-    )
     return RejectedEvent(
         row.row_id,
         row.reject_time_ns,
         row.source,
         row.producer_id,
         row.producer_seq,
-        rejection,
+        rejection_of(row),
     )
 
 

@@ -1,0 +1,161 @@
+"""Reading of events over all fields of the contract: quick and slow agree, and nothing raises."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.rpc.bad_events import BAD_EVENTS, Bad
+from tests.rpc.generated_events import events
+from tests.rpc.samples import KINDS, RECENT_S, SOURCE, an_event
+from trimtab.v1 import event_pb2 as ev
+from trimtab_server.domain.events import Event, Rejection
+from trimtab_server.rpc.convert import EventReader, sent_back
+from trimtab_server.domain.events import StoredEvent
+
+_FAST = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+_NOW_NS = (RECENT_S + 60) * 10**9
+_SKEW_NS = 60 * 10**9
+
+
+class _Slow(EventReader):
+    """A reader that sends every event the slow way, field by field."""
+
+    def _read_plain(self, sent: ev.Event, body: bytes) -> Event | None:
+        return None
+
+
+QUICK = EventReader(64 << 10, _SKEW_NS, lambda: _NOW_NS)
+SLOW = _Slow(64 << 10, _SKEW_NS, lambda: _NOW_NS)
+
+
+@settings(_FAST, max_examples=400)
+@given(events(oddness=1), st.sampled_from((None, SOURCE)))
+def test_quick_and_slow_read_the_same(sent: ev.Event, source: str | None) -> None:
+    """The quick way never lets a bad event through, and reads a good one as the slow way does."""
+    wire = sent.SerializeToString()
+    quick = QUICK.read(ev.Event.FromString(wire), source)
+    slow = SLOW.read(ev.Event.FromString(wire), source)
+    assert quick == slow
+
+
+@settings(_FAST, max_examples=200)
+@given(events(oddness=0))
+def test_every_valid_event_is_read(sent: ev.Event) -> None:
+    """What the rules allow is never refused, and keeps its bytes and its columns."""
+    body = sent.SerializeToString(deterministic=True)
+    event = QUICK.read(sent)
+    if isinstance(event, Rejection):
+        # Only the size is not bounded by the strategy.
+        assert event.reason == "EVENT_TOO_LARGE", event
+        return
+    assert event.event_id.hex() == sent.event_id.replace("-", "")
+    assert (event.source, event.environment) == (sent.source, sent.environment)
+    assert (event.signal_id or "", event.symbol or "") == (sent.signal_id, sent.symbol)
+    assert event.event_time_ns == sent.event_time.ToNanoseconds()
+    assert event.available_time_ns >= event.event_time_ns
+    sent.ClearField("sequence")
+    sent.ClearField("ingest_time")
+    assert event.body == sent.SerializeToString(deterministic=True)
+    assert len(event.body) <= len(body)
+
+
+@settings(_FAST, max_examples=300)
+@given(events(oddness=8))
+def test_whatever_is_sent_becomes_an_event_or_a_rejection(sent: ev.Event) -> None:
+    """Nothing raises; a rejection names a reason, up to 16 paths with words, and bounded bytes."""
+    read = QUICK.read(sent)
+    if isinstance(read, Rejection):
+        assert 1 <= len(read.violations) <= 16
+        assert all(violation.description for violation in read.violations)
+        assert len(read.event_id) <= 128
+        assert len(read.prefix) == min(read.byte_count, 4_096)
+        assert len({violation.field for violation in read.violations}) == len(read.violations)
+
+
+@settings(_FAST, max_examples=300)
+@given(st.binary(max_size=300) | events(oddness=3).map(lambda event: event.SerializeToString()))
+def test_whatever_decodes_is_read(wire: bytes) -> None:
+    """Bytes that protobuf takes, with fields that nobody knows, become an event or a rejection."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        sent = ev.Event.FromString(wire)
+    except DecodeError:
+        return
+    assert isinstance(QUICK.read(sent), Event | Rejection)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_usual_event_takes_the_quick_way(kind: str) -> None:
+    """A plain event of every kind is read without looking at its fields one by one: this is what
+    ingestion is fast by."""
+    sent = an_event(kind)
+    body = sent.SerializeToString(deterministic=True)
+    assert QUICK._read_plain(sent, body) == SLOW.read(sent)
+
+
+@pytest.mark.parametrize("bad", BAD_EVENTS, ids=lambda bad: f"{bad.kind}: {bad.what}")
+def test_no_bad_event_takes_the_quick_way(bad: Bad) -> None:
+    """Everything of the table of bad events is refused with the quick way in place."""
+    rejection = QUICK.read(bad.event())
+    assert isinstance(rejection, Rejection)
+    assert rejection.reason == bad.reason
+
+
+def test_what_the_server_adds_is_ignored_on_input() -> None:
+    """sequence and ingest_time of the caller change nothing, not even whether it is the same."""
+    plain, dressed = an_event(), ev.Event()
+    dressed.CopyFrom(plain)
+    dressed.sequence = 99
+    dressed.ingest_time.seconds = -5
+    assert QUICK.read(dressed) == QUICK.read(plain)
+
+
+@pytest.mark.parametrize(
+    "text", ["\u202eקרא", "e\u0301", "😀" * 64, "\ufeffx", "Ω" * 64, "a b", "\U0010ffff"]
+)
+def test_names_may_be_of_any_script(text: str) -> None:
+    """64 characters are 64 code points of any script; only control characters are refused."""
+    event = QUICK.read(an_event(symbol=text, strategy=text))
+    assert isinstance(event, Event)
+    assert event.symbol == text
+
+
+def test_times_are_held_to_the_server_s_clock_but_not_in_backtests() -> None:
+    """LIVE and PAPER may lead by the allowance and no more; a backtest has its own clock."""
+    for ahead_ns, environment, fits in (
+        (_SKEW_NS, ev.ENVIRONMENT_LIVE, True),
+        (_SKEW_NS + 1, ev.ENVIRONMENT_LIVE, False),
+        (_SKEW_NS + 1, ev.ENVIRONMENT_PAPER, False),
+        (_SKEW_NS * 10**6, ev.ENVIRONMENT_BACKTEST, True),
+    ):
+        sent = an_event(environment=environment, run_id="r-1")
+        sent.event_time.FromNanoseconds(_NOW_NS + ahead_ns)
+        assert isinstance(QUICK.read(sent), Event) == fits
+
+
+def test_the_largest_event_is_taken_and_one_byte_more_is_not() -> None:
+    """The limit is on the serialised event without the server's fields."""
+    sent = an_event()
+    for i in range(100):
+        sent.attributes[f"k{i}"] = "x" * 600
+    size = len(sent.SerializeToString())
+    at_limit, below = (EventReader(limit, 0, lambda: _NOW_NS) for limit in (size, size - 1))
+    assert isinstance(at_limit.read(sent), Event)
+    rejection = below.read(sent)
+    assert isinstance(rejection, Rejection)
+    assert (rejection.reason, rejection.byte_count) == ("EVENT_TOO_LARGE", size)
+
+
+def test_what_is_given_back_is_what_was_sent() -> None:
+    """sent_back adds the sequence and the time of the commit, and nothing else."""
+    sent = an_event("decision")
+    event = QUICK.read(sent)
+    assert isinstance(event, Event)
+    back = sent_back(StoredEvent(7, 1_500_000_001, event.body))
+    assert (back.sequence, back.ingest_time.ToNanoseconds()) == (7, 1_500_000_001)
+    back.ClearField("sequence")
+    back.ClearField("ingest_time")
+    assert back == sent
