@@ -16,8 +16,8 @@ from trimtab_server.store.store import Store
 
 # A page of a list stays well below gRPC's default message limit of 4 MiB.
 PAGE_BYTES_MAX = 3 << 20
-# A page of a tail: small, because a stalled watcher holds one.
-TAIL_BYTES_MAX = 256 << 10
+# A page of a tail: small, because a hundred stalled watchers hold one each, in several copies.
+TAIL_BYTES_MAX = 64 << 10
 TAIL_SPAN_MAX = 10_000
 
 

@@ -233,7 +233,7 @@ def trade_events(row: TradeRow, builder: EventBuilder) -> list[Event]:
         signal_arguments,
     )
 
-    word = Environment.Name(builder.environment)  # type: ignore[arg-type]  # an int of the enum
+    word = Environment.Name(builder.environment)
 
     def event_id(role: str) -> str:
         told = json.dumps([builder.source, word, builder.run_id, row.key, role])
@@ -259,7 +259,6 @@ class Imported:
 
 def record_rows(client: Client, rows: list[TradeRow], builder: EventBuilder) -> Imported:
     """Records the trades' events in batches; refused ones come back with their line."""
-    from trimtab.v1.error_pb2 import ErrorReason
     from trimtab_client import kind_word
     from trimtab_server.domain.trade_rows import Problem
 
@@ -274,7 +273,8 @@ def record_rows(client: Client, rows: list[TradeRow], builder: EventBuilder) -> 
                 done.stored_count += not result.recorded.duplicate
                 continue
             refusal = result.rejection
-            reason = ErrorReason.Name(refusal.reason).removeprefix("ERROR_REASON_")
+            names = refusal.DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number
+            reason = names[refusal.reason].name.removeprefix("ERROR_REASON_")
             details = "; ".join(f"{v.field}: {v.description}" for v in refusal.violations)
             if reason == "ID_REUSED":
                 kind = kind_word(event).lower()
@@ -335,7 +335,8 @@ def import_trades(
         bool, typer.Option("--dry-run", help="Read and check everything, record nothing.")
     ] = False,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Import the good rows of a file with bad ones.")
+        bool,
+        typer.Option("--skip-bad", help="Import the good rows all the same; exit code stays 1."),
     ] = False,
     address: AddressOption = None,
 ) -> None:
@@ -349,11 +350,12 @@ def import_trades(
 
     try:
         builder = EventBuilder(source=source, environment=environment.upper(), run_id=run_id)
+    except ValueError as error:
+        raise fail(str(error), 2) from None
+    try:
         found = read_trades(file, kind, _given(maps), scale)
     except (UnreadableError, ValueError) as error:
-        raise fail(
-            f"{file}: {error}" if isinstance(error, UnreadableError) else str(error), 2
-        ) from (None)
+        raise fail(f"{file}: {error}", 2) from None
     except OSError as error:
         raise fail(f"{file}: {error.strerror or error}", 2) from None
     _say_columns(found)

@@ -15,8 +15,8 @@ METHOD = (
     "on the effective sample, which counts overlapping trades of one symbol by their average "
     "uniqueness (Lopez de Prado 2018) and is divided by the design effect of days on which many "
     "trades won or lost together (Kish 1965). The boxes show where the win rate would lie 95 "
-    "times in 100 if the claims were right (Broecker and Smith 2007). Brier and log loss: lower is better; skill above 0 beats "
-    "always claiming the base rate."
+    "times in 100 if the claims were right (Broecker and Smith 2007). Brier and log loss: lower is "
+    "better; skill above 0 beats always claiming the base rate."
 )
 
 

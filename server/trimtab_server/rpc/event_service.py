@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from trimtab_server.domain.events import (
     EventFilter,
     Producer,
     Rejection,
+    StoredEvent,
     Violation,
 )
 from trimtab_server.domain.reasons import Reason
@@ -267,9 +268,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         assert watcher is not None
         self._watchers.add(watcher)
         try:
-            await self._write(context, [], after)
-            async for events, through in self._pages(wanted, after):
-                await self._write(context, events, through)
+            await self._write(context, self._page([], after))
+            async for page in self._pages(wanted, after):
+                await self._write(context, page)
         except asyncio.CancelledError:
             if self._is_leaving and not context.cancelled():
                 raise Unavailable(Reason.SHUTTING_DOWN, "the server is stopping") from None
@@ -277,22 +278,25 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         finally:
             self._watchers.discard(watcher)
 
-    async def _pages(self, wanted: EventFilter, after: int) -> AsyncIterator[tuple[list[Any], int]]:
+    async def _pages(self, wanted: EventFilter, after: int) -> AsyncIterator[pb.WatchEventsResponse]:
         """Pages behind `after`; an empty one when nothing came for a while."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ingest.beyond(after), self._limits.heartbeat_s)
             page = await self._readers.read(self._queries.tail, wanted, after)
-            events = [sent_back(stored) for stored in page.events]
-            yield events, page.through_sequence
             after = page.through_sequence
+            response = self._page(page.events, after)
+            del page  # a stalled watcher holds its page in one form only
+            yield response
 
-    async def _write(self, context: Any, events: list[Any], through: int) -> None:
-        response = pb.WatchEventsResponse(
-            events=events, through_sequence=through, log_id=self._terms.log_id
+    def _page(self, events: Sequence[StoredEvent], through: int) -> pb.WatchEventsResponse:
+        return pb.WatchEventsResponse(
+            events=map(sent_back, events), through_sequence=through, log_id=self._terms.log_id
         )
+
+    async def _write(self, context: Any, page: pb.WatchEventsResponse) -> None:
         try:
-            await asyncio.wait_for(context.write(response), self._limits.slow_reader_s)
+            await asyncio.wait_for(context.write(page), self._limits.slow_reader_s)
         except TimeoutError:
             raise Overloaded(
                 Reason.SLOW_READER,

@@ -150,12 +150,14 @@ class _Commit:
 
     def drop_repeats(self) -> None:
         """Settles ids that occur twice in this commit: the later one follows the first."""
+        if len({claim.event.event_id for claim in self._claims}) == len(self._claims):
+            return
+        self._has_repeats = True
+        # What the log holds goes before what came first here.
+        self._drop_stored()
         first: dict[bytes, _Claim] = {}
         for claim in self._claims:
             first.setdefault(claim.event.event_id, claim)
-        if len(first) == len(self._claims):
-            return
-        self._has_repeats = True
         kept = []
         for claim in self._claims:
             earlier = first[claim.event.event_id]
