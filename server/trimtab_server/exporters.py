@@ -23,25 +23,39 @@ def set_up_logs(settings: Settings) -> None:
         settings.log_format == "auto" and sys.stderr.isatty()
     )
     level = _LEVELS[settings.log_level]
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
-    # Alembic tells every start; a migration is told by the server itself.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    stamps: list[Any] = [
+        _with_trace_ids,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     renderers: list[Any] = (
         [structlog.dev.ConsoleRenderer()]
         if for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[
-            _with_trace_ids,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *renderers,
-        ],
+        processors=[*stamps, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    # What libraries log takes the same form.
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *stamps],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[lines])
+    # Alembic tells every start; a migration is told by the server itself.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # grpc tells, with a traceback, of each caller that left before it took its status.
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_lost_status)
+
+
+def _is_no_lost_status(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("ExecuteBatchError raised in core")
 
 
 def set_up_telemetry(

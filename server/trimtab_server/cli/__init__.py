@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from trimtab_server import __version__
-from trimtab_server.cli import serve
+from trimtab_server.cli import demo, events, import_trades, report, serve
 
 app = typer.Typer(
     name="trimtab",
@@ -16,6 +16,10 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("config")(serve.config)
+app.command("demo")(demo.demo)
+app.command("import")(import_trades.import_trades)
+app.add_typer(events.app, name="events")
+app.add_typer(report.app, name="report")
 
 
 @app.callback(invoke_without_command=True)

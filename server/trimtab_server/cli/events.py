@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look into the event log.", no_args_is_help=True)
 
+
+class TextFormat(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
 AddressOption = Annotated[
     str | None,
     typer.Option(
@@ -52,18 +60,11 @@ StartOption = Annotated[
 ]
 EndOption = Annotated[str, typer.Option("--end", help="Before this time (ISO 8601).")]
 TextFormatOption = Annotated[
-    "TextFormat", typer.Option("--format", help="table, or json: one object a line.")
+    TextFormat, typer.Option("--format", help="table, or json: one object a line.")
 ]
 
 PAGE_SIZE = 1000
 LINE = "{sequence:>9}  {time:<23}  {kind:<17} {symbol:<10} {strategy:<16} {what}"
-
-
-class TextFormat(StrEnum):
-    """How results are written."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 class Order(StrEnum):
@@ -150,7 +151,7 @@ class Wanted:
             raise fail(str(error), 2) from None
 
     def words(self) -> str:
-        """The filter in words, "all events" when there is none."""
+        """The filter in words, "the whole log" when there is none."""
         told = [
             f"{name} {value}"
             for name, value in (
@@ -166,7 +167,7 @@ class Wanted:
             )
             if value
         ]
-        return ", ".join(told) or "everything"
+        return ", ".join(told) or "the whole log"
 
 
 def plain_event(event: Event) -> dict[str, Any]:

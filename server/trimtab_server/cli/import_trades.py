@@ -273,8 +273,7 @@ def record_rows(client: Client, rows: list[TradeRow], builder: EventBuilder) -> 
                 done.stored_count += not result.recorded.duplicate
                 continue
             refusal = result.rejection
-            names = refusal.DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number
-            reason = names[refusal.reason].name.removeprefix("ERROR_REASON_")
+            reason = _reason(refusal)
             details = "; ".join(f"{v.field}: {v.description}" for v in refusal.violations)
             if reason == "ID_REUSED":
                 kind = kind_word(event).lower()
@@ -284,6 +283,13 @@ def record_rows(client: Client, rows: list[TradeRow], builder: EventBuilder) -> 
                 )
             done.refused.append(Problem(row.line, "", f"{reason}: {details}"))
     return done
+
+
+def _reason(rejection: Any) -> str:
+    """The word of a rejection's reason, from the message's own description of its enum."""
+    known = rejection.DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number
+    name = known[rejection.reason].name if rejection.reason in known else str(rejection.reason)
+    return str(name).removeprefix("ERROR_REASON_")
 
 
 def _given(maps: list[str] | None) -> dict[str, str]:
@@ -336,7 +342,7 @@ def import_trades(
     ] = False,
     skip_bad: Annotated[
         bool,
-        typer.Option("--skip-bad", help="Import the good rows all the same; exit code stays 1."),
+        typer.Option("--skip-bad", help="Import the good rows all the same (exit code 1)."),
     ] = False,
     address: AddressOption = None,
 ) -> None:

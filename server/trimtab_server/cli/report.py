@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Ask the log questions.", no_args_is_help=True)
 
+WIDTH_FOR_BARS = 110
 SEED = 7
 """Of the bootstrap: the same trades give the same report."""
 
@@ -174,10 +175,12 @@ def print_calibration(console: Console, report: CalibrationReport, what: str) ->
         for k, name in enumerate(BIN_HEADER):
             bins.add_column(name, justify="left" if k == 0 else "right")
         bins.add_column("")
+        drawn = console.width >= WIDTH_FOR_BARS
         for row, one in zip(bin_rows(report), report.bins, strict=True):
-            bins.add_row(*row, _bar(one.win_rate, one.mean_claim))
+            bins.add_row(*row, _bar(one.win_rate, one.mean_claim) if drawn else "")
         console.print(bins)
-        console.print("bar: win rate; |: the mean claim", style="dim")
+        if drawn:
+            console.print("bar: win rate; |: the mean claim", style="dim")
     scores = Table(box=None, show_header=False, pad_edge=False)
     for name, value in score_rows(report):
         scores.add_row(name, value)

@@ -21,7 +21,7 @@ METHOD = (
 
 
 def number_text(estimate: Estimate, digits: int = 3, *, percent: bool = False) -> str:
-    """A value with its interval, or the reason why there is none."""
+    """A value with its interval in brackets, where there is one."""
     if estimate.value is None:
         return f"undefined ({estimate.note})" if estimate.note else "undefined"
 
@@ -29,7 +29,7 @@ def number_text(estimate: Estimate, digits: int = 3, *, percent: bool = False) -
         return f"{100 * value:.1f}%" if percent else f"{value:.{digits}f}"
 
     if estimate.low is None or estimate.high is None:
-        return f"{one(estimate.value)} ({estimate.note or 'no interval'})"
+        return f"{one(estimate.value)} (no interval)"
     return f"{one(estimate.value)} [{one(estimate.low)}, {one(estimate.high)}]"
 
 
@@ -68,6 +68,8 @@ def score_rows(report: CalibrationReport) -> list[tuple[str, str]]:
         error = line.slope_error * report.design_effect**0.5
         told = f"{line.slope:.2f} (standard error {error:.2f})"
         rows.append(("recalibration slope (1 = right, 0 = says nothing)", told))
+    if report.win_rate.note:
+        rows.append(("no intervals", report.win_rate.note))
     return rows
 
 

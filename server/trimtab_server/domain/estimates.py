@@ -227,7 +227,7 @@ def block_estimate(
     if not np.isfinite(point):
         return undefined(n, "undefined on this data", level)
     if blocks < BLOCK_COUNT_MIN:
-        note = f"only {blocks:.0f} blocks of {mean_block:g} periods: too few for an interval"
+        note = f"{length} periods hold only {blocks:.1f} blocks of {mean_block:g}: too few"
         return Estimate(point, None, None, n, float(n), level, method, note)
     samples = statistic(stationary_bootstrap_indices(length, mean_block, count, rng))
     bounds = percentile_interval(samples, level)
