@@ -11,7 +11,7 @@ MANIFESTS := pyproject.toml clients/python/pyproject.toml generated/python/pypro
 # Another active environment, or PYTHONPATH, must not leak into this one.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types proto proto-release bench chaos lock clean
+.PHONY: help setup demo test lint types docs proto proto-release bench chaos lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -30,6 +30,10 @@ test: $(READY)  ## the default tests
 lint: types  ## style, types, contract
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/python .ci/proto.py check
+	$(BIN)/python .ci/docs.py check
+
+docs: $(READY)  ## renew the generated tables of the documents
+	$(BIN)/python .ci/docs.py write
 
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy

@@ -114,9 +114,7 @@ class UnaryCaller(Caller):
         if len(self.pending) == 1:
             stub.RecordEvent(pb.RecordEventRequest(event=self.pending[0]), timeout=CALL_S_MAX)
             return
-        answer = stub.RecordEvents(
-            pb.RecordEventsRequest(events=self.pending), timeout=CALL_S_MAX
-        )
+        answer = stub.RecordEvents(pb.RecordEventsRequest(events=self.pending), timeout=CALL_S_MAX)
         told = [result.recorded.event_id for result in answer.results]
         if told != [made.event_id for made in self.pending]:
             self.protocol_faults.append(f"RecordEvents answered for {told}")

@@ -269,6 +269,7 @@ def list_events(
     )
     message = wanted.message()
     with sidecar(address) as client:
+        client.get_server_info()
         _header(form)
         left, token = limit, page_token
         while True:

@@ -278,7 +278,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         finally:
             self._watchers.discard(watcher)
 
-    async def _pages(self, wanted: EventFilter, after: int) -> AsyncIterator[pb.WatchEventsResponse]:
+    async def _pages(
+        self, wanted: EventFilter, after: int
+    ) -> AsyncIterator[pb.WatchEventsResponse]:
         """Pages behind `after`; an empty one when nothing came for a while."""
         while True:
             with contextlib.suppress(TimeoutError):

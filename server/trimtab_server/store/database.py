@@ -20,6 +20,8 @@ from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import ConfigurationError, DeadlineExceeded, Unavailable
 
 _SYNCHRONOUS = {"power_loss": "FULL", "process_crash": "NORMAL"}
+# Seconds that one attempt waits for another process's lock.
+_LOCK_WAIT_S = 2.0
 # Virtual-machine steps between two looks at a read's deadline: about a millisecond.
 _STEPS_PER_LOOK = 20_000
 
@@ -93,7 +95,7 @@ class Database:
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
-            connect_args={"check_same_thread": False, "timeout": 5.0},
+            connect_args={"check_same_thread": False, "timeout": _LOCK_WAIT_S},
         )
 
         def on_connect(connection: Any, _record: object) -> None:
@@ -165,5 +167,11 @@ def _sqlite_path(url: str) -> Path:
     return Path(parsed.database).resolve()
 
 
+class DatabaseLocked(Unavailable):
+    """Another process holds the database's lock for longer than we wait at a time."""
+
+
 def _unavailable(error: DBAPIError) -> Unavailable:
+    if "locked" in str(error.orig):
+        return DatabaseLocked(Reason.STORE_UNAVAILABLE, f"the database is busy: {error.orig}")
     return Unavailable(Reason.STORE_UNAVAILABLE, f"the database refused: {error.orig}")

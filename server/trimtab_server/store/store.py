@@ -4,13 +4,23 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy import text
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from trimtab_server.domain.events import Append, Appended, LogInfo, Producer, Violation
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import InvalidRequest, StreamBroken
 from trimtab_server.store.append import append, producer_row
-from trimtab_server.store.database import Database
+from trimtab_server.store.database import Database, DatabaseLocked
 from trimtab_server.store.events import Events
+
+
+# Somebody else's transaction (a copy, a shell) passes; nothing was stored, so trying again is safe.
+_patiently = retry(
+    retry=retry_if_exception_type(DatabaseLocked),
+    wait=wait_random_exponential(multiplier=0.02, max=0.2),
+    stop=stop_after_attempt(3),
+    reraise=True,
+)
 
 
 class Store:
@@ -36,6 +46,7 @@ class Store:
         self.events = Events(self._database)
         self.log_id = self._log_id(new_log_id)
 
+    @_patiently
     def append(self, appends: Sequence[Append]) -> list[Appended]:
         """What became of each append, durable when this returns: one transaction for all.
 
@@ -44,6 +55,7 @@ class Store:
         with self._database.writing() as connection:
             return append(connection, appends, self._now_ns(), self._rejected_events_max)
 
+    @_patiently
     def open_producer(self, producer: Producer) -> int:
         """The producer's next expected number. Stores a new producer or a raised epoch.
 

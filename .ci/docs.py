@@ -1,0 +1,74 @@
+"""The generated parts of the documents: `docs.py write` renews them, `docs.py check` compares.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from trimtab.v1 import error_pb2
+from trimtab_server.domain.reasons import Reason
+from trimtab_server.rpc.status import CODES
+from trimtab_server.settings import ENV_PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = ("README.md", "server/ARCHITECTURE.md")
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def settings_table() -> str:
+    """Every setting: flag, environment variable, default, meaning."""
+    lines = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = "" if default in (None, "") else f"`{default}`"
+        lines.append(f"| `{name}` | {shown} | {field.description} |")
+    example = f"`--commit-age-ms-max 2`, `{ENV_PREFIX}COMMIT_AGE_MS_MAX=2`"
+    tail = f"As a flag and in the environment: {example}; in the TOML file of `--config`: the name."
+    return "\n".join([*lines, "", tail, ""])
+
+
+def reasons_table() -> str:
+    """Every reason: status code and meaning, as the contract's comments say it."""
+    text = (ROOT / "proto/trimtab/v1/error.proto").read_text(encoding="utf-8")
+    lines = ["| reason | status | meaning |", "| --- | --- | --- |"]
+    for reason in Reason:
+        number = error_pb2.ErrorReason.Value(f"ERROR_REASON_{reason.value}")
+        match = re.search(rf"((?:  //.*\n)+)  ERROR_REASON_{reason.value} = {number};", text)
+        comment = match.group(1) if match else ""
+        words = " ".join(line.strip().removeprefix("// ") for line in comment.splitlines())
+        words = re.sub(r" \([A-Z_]+[^)]*\)", "", words)
+        lines.append(f"| `{reason.value}` | `{CODES[reason].name}` | {words} |")
+    return "\n".join([*lines, ""])
+
+
+PARTS: dict[str, Callable[[], str]] = {"settings": settings_table, "reasons": reasons_table}
+
+
+def renewed(text: str) -> str:
+    """The document with its generated parts as they must be."""
+    return _PART.sub(lambda m: m.group(1) + PARTS[m.group(2)]() + m.group(3), text)
+
+
+def main() -> int:
+    """Writes or checks; 1 when a document is out of date."""
+    stale = 0
+    for name in DOCUMENTS:
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        if renewed(text) == text:
+            continue
+        if sys.argv[1:] == ["write"]:
+            path.write_text(renewed(text), encoding="utf-8")
+        else:
+            sys.stderr.write(f"{name}: a generated part is out of date; run make docs\n")
+            stale = 1
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""A WatchEvents reader that does not read is cut, resumes without a gap, and costs no memory."""
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.conftest import Sidecar
+from tests.faults.driver import CALL_S_MAX, Load
+from tests.faults.readers import entry, watched_log
+from tests.faults.stalls import fill, metric, open_narrow_channel, stalled_watch
+from tests.faults.waiting import until
+from tests.rpc.statuses import answer_of
+from trimtab.v1 import event_service_pb2 as pb
+from trimtab.v1.event_service_pb2_grpc import EventServiceStub
+
+WATCHERS = "trimtab_watchers_open"
+STALLED = 100
+# What a hundred stalled watchers may add to the process, as a share of what it had.
+GROWTH_MAX = 1.4
+
+
+def free_address() -> str:
+    """A loopback address that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def resident_bytes(pid: int) -> int:
+    """What the process holds in memory."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    pytest.fail("no VmRSS")
+
+
+def test_a_stalled_reader_is_cut_and_resumes_without_a_gap(
+    sidecar: Callable[..., Sidecar],
+) -> None:
+    """The server lets go of it; reading on, it finds SLOW_READER with RetryInfo after the pages
+    that were under way, and resumes behind the last of them."""
+    metrics = free_address()
+    server = sidecar("--slow-reader-s", "0.5", "--prometheus-listen", metrics)
+    with open_narrow_channel(server.address) as channel:
+        stub = EventServiceStub(channel)
+        fill(stub)
+        watch = stalled_watch(stub)
+        assert metric(metrics, WATCHERS) == 1
+        until(lambda: metric(metrics, WATCHERS) == 0, "the server to let go of the watcher")
+        seen, through, log_id = [], 0, ""
+        with pytest.raises(grpc.RpcError) as cut:
+            for page in watch:
+                seen += [entry(one) for one in page.events]
+                through, log_id = page.through_sequence, page.log_id
+        assert cut.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert answer_of(cut.value).reason == "SLOW_READER"
+        assert answer_of(cut.value).retry_after_s is not None
+    rest = watched_log(server.address, through, log_id)
+    assert seen
+    assert rest, "the reader was cut before the end of the log"
+    assert seen + rest == watched_log(server.address)
+
+
+def test_a_cut_reader_gives_its_place_to_another(sidecar: Callable[..., Sidecar]) -> None:
+    """With room for one watcher, the next one gets in after the stalled one was cut."""
+    server = sidecar("--slow-reader-s", "0.5", "--watchers-max", "1")
+    with open_narrow_channel(server.address) as channel:
+        stub = EventServiceStub(channel)
+        fill(stub)
+        stalled = stalled_watch(stub)
+
+        def gets_in() -> bool:
+            watch = stub.WatchEvents(pb.WatchEventsRequest(from_now=True), timeout=CALL_S_MAX)
+            try:
+                next(watch)
+            except grpc.RpcError as refusal:
+                assert answer_of(refusal).reason == "TOO_MANY_STREAMS"
+                assert answer_of(refusal).retry_after_s is not None
+                return False
+            watch.cancel()
+            return True
+
+        assert not gets_in()
+        until(gets_in, "a free place")
+        stalled.cancel()
+
+
+def test_a_hundred_stalled_readers_cost_little_memory_and_no_events(
+    sidecar: Callable[..., Sidecar],
+) -> None:
+    """Memory stays flat while they stall, and recording goes on as if they were not there."""
+    metrics = free_address()
+    server = sidecar("--slow-reader-s", "3600", "--prometheus-listen", metrics)
+    with ExitStack() as closing:
+        channel = closing.enter_context(open_narrow_channel(server.address))
+        stub = EventServiceStub(channel)
+        fill(stub, calls=16)
+        watched_log(server.address)
+        before = resident_bytes(server.pid)
+        stalled = []
+        for _ in range(STALLED):
+            one = closing.enter_context(open_narrow_channel(server.address))
+            stalled.append(stalled_watch(EventServiceStub(one)))
+        assert metric(metrics, WATCHERS) == STALLED
+        with Load(server.address, seed=3, producers=2, unary=1) as load:
+            until(lambda: load.record.acknowledged_count > 2_000, "recording to go on")
+            load.drain()
+        growth = resident_bytes(server.pid) / before
+        print(f"{before >> 20} MiB before, times {growth:.2f} with {STALLED} stalled readers")
+        assert growth < GROWTH_MAX
+        assert metric(metrics, WATCHERS) == STALLED, "they were cut, and nothing was measured"
+        for watch in stalled:
+            watch.cancel()
+        until(lambda: metric(metrics, WATCHERS) == 0, "the watchers to be gone")
+    assert server.terminate() == 0
+    assert "Traceback" not in server.log
