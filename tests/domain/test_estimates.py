@@ -92,7 +92,12 @@ def ar1(n: int, phi: float, rng: np.random.Generator) -> FloatArray:
     return series
 
 
-ARCH_GOLDEN: list[tuple[int, float, int, float]] = []
+ARCH_GOLDEN = [
+    (1, 0.0, 500, 3.1897088592453064),
+    (2, 0.3, 500, 5.15723104533434),
+    (3, 0.8, 1000, 22.908491464279095),
+    (4, -0.5, 300, 13.450777254021371),
+]
 
 
 @pytest.mark.parametrize(("seed", "phi", "n", "expected"), ARCH_GOLDEN)
@@ -125,17 +130,13 @@ def means_of(series: FloatArray, positions: IntArray) -> FloatArray:
     [(0.0, 1.0, 0.91, 0.98), (0.3, 8.0, 0.89, 0.98), (0.8, 1.0, 0.3, 0.7)],
     ids=["iid", "AR 0.3 in blocks", "AR 0.8 without blocks fails"],
 )
-def test_block_interval_covers_the_mean(
-    phi: float, block: float, low: float, high: float
-) -> None:
+def test_block_interval_covers_the_mean(phi: float, block: float, low: float, high: float) -> None:
     """A nominal 95 % covers 400 null worlds within Monte-Carlo error; iid draws on AR do not."""
     rng = np.random.default_rng(20240102)
     covered = 0
     for _ in range(400):
         series = ar1(250, phi, rng)
-        found = block_estimate(
-            lambda i, s=series: means_of(s, i), 250, 250, block, rng, count=200
-        )
+        found = block_estimate(lambda i, s=series: means_of(s, i), 250, 250, block, rng, count=200)
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= 0 <= found.high
@@ -145,9 +146,7 @@ def test_block_interval_covers_the_mean(
 def test_too_few_blocks_give_the_value_without_an_interval() -> None:
     """Nine blocks say nothing about how blocks differ: no interval, and a note that says so."""
     series = np.arange(90.0)
-    found = block_estimate(
-        lambda i: means_of(series, i), 90, 90, 10.0, np.random.default_rng(1)
-    )
+    found = block_estimate(lambda i: means_of(series, i), 90, 90, 10.0, np.random.default_rng(1))
     assert found.value == pytest.approx(44.5)
     assert found.low is None
     assert found.high is None

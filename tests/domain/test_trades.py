@@ -85,7 +85,11 @@ def test_a_simulated_trade_corrects_nothing_real() -> None:
 
 def test_split_at_the_threshold_includes_it() -> None:
     """Exactly at the threshold passes; without a claim nothing passes."""
-    log = [trade("at", confidence=0.8), trade("below", confidence=0.79), trade("no", confidence=None)]
+    log = [
+        trade("at", confidence=0.8),
+        trade("below", confidence=0.79),
+        trade("no", confidence=None),
+    ]
     found = threshold_split(log, 0.8)
     assert ids(found.passed) == ["at"]
     assert ids(found.rejected) == ["below", "no"]

@@ -32,14 +32,14 @@ def fill(stub: EventServiceStub, calls: int = 8, seed: int = 1) -> None:
         stub.RecordEvents(pb.RecordEventsRequest(events=events), timeout=CALL_S_MAX)
 
 
-def stalled_watch(stub: EventServiceStub) -> "grpc.CallIterator[pb.WatchEventsResponse]":
+def stalled_watch(stub: EventServiceStub) -> "grpc._CallIterator[pb.WatchEventsResponse]":
     """A watcher that reads its position and never again."""
     call = stub.WatchEvents(pb.WatchEventsRequest())
     next(call)
     return call
 
 
-def stalled_recorder(stub: EventServiceStub) -> "grpc.CallIterator[pb.StreamEventsResponse]":
+def stalled_recorder(stub: EventServiceStub) -> "grpc._CallIterator[pb.StreamEventsResponse]":
     """An engine that sends as much as it may and reads no acknowledgement of it."""
     rng = random.Random(2)
     over = threading.Event()

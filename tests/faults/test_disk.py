@@ -34,7 +34,8 @@ def full_disk(server: Sidecar, spare_bytes: int = 0) -> Iterator[None]:
     try:
         yield
     finally:
-        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
+        if server.process.poll() is None:
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
 
 
 def events(count: int, seed: int, record: Record) -> list[event_pb2.Event]:

@@ -21,7 +21,7 @@ CUT = {grpc.StatusCode.UNAVAILABLE}
 def kill_and_continue(
     start: Callable[..., Sidecar], rounds: int, seed: int, flags: tuple[str, ...] = ()
 ) -> None:
-    """Streams, kills, restarts, continues, `rounds` times; then holds the log against the record."""
+    """Streams, kills, restarts, continues, `rounds` times; then judges the log by the record."""
     print(f"seed {seed}")
     rng = random.Random(seed)
     server = start(*flags)

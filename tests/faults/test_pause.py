@@ -1,15 +1,15 @@
 """A server that stands still and goes on: SIGSTOP, as a suspended machine or a long pause."""
 
-import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
 
 from tests.conftest import Sidecar
 from tests.faults.checker import faults
-from tests.faults.driver import Load, open_channel
+from tests.faults.driver import CALL_S_MAX, Load, open_channel
 from tests.faults.readers import filed_log
 from tests.faults.waiting import until
 from trimtab.v1 import admin_service_pb2
@@ -18,11 +18,8 @@ from trimtab.v1.admin_service_pb2_grpc import AdminServiceStub
 
 def is_stopped(pid: int) -> bool:
     """Whether every thread of the process stands still."""
-    states = []
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8") as stat:
-            states.append(stat.read().rpartition(") ")[2][0])
-    return set(states) == {"T"}
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return {(t / "stat").read_text().rpartition(") ")[2][0] for t in threads} == {"T"}
 
 
 def test_callers_wait_out_a_pause_and_lose_nothing(sidecar: Callable[..., Sidecar]) -> None:
@@ -32,10 +29,11 @@ def test_callers_wait_out_a_pause_and_lose_nothing(sidecar: Callable[..., Sideca
         Load(server.address, seed=6, producers=2, unary=1) as load,
         open_channel(server.address) as channel,
     ):
+        admin = AdminServiceStub(channel)
+        admin.GetServerInfo(admin_service_pb2.GetServerInfoRequest(), timeout=CALL_S_MAX)
         until(lambda: load.record.acknowledged_count > 200, "a running load")
         server.process.send_signal(signal.SIGSTOP)
         until(lambda: is_stopped(server.pid), "the server to stand still")
-        admin = AdminServiceStub(channel)
         with pytest.raises(grpc.RpcError) as late:
             admin.GetServerInfo(admin_service_pb2.GetServerInfoRequest(), timeout=0.5)
         server.process.send_signal(signal.SIGCONT)

@@ -13,7 +13,7 @@ from tests.faults.driver import CALL_S_MAX, Load
 from tests.faults.readers import entry, watched_log
 from tests.faults.stalls import fill, metric, open_narrow_channel, stalled_watch
 from tests.faults.waiting import until
-from tests.rpc.statuses import answer_of
+from tests.rpc.statuses import Answer, answer_of
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1.event_service_pb2_grpc import EventServiceStub
 
@@ -50,15 +50,14 @@ def test_a_stalled_reader_is_cut_and_resumes_without_a_gap(
         watch = stalled_watch(stub)
         assert metric(metrics, WATCHERS) == 1
         until(lambda: metric(metrics, WATCHERS) == 0, "the server to let go of the watcher")
-        seen, through, log_id = [], 0, ""
+        pages = []
         with pytest.raises(grpc.RpcError) as cut:
-            for page in watch:
-                seen += [entry(one) for one in page.events]
-                through, log_id = page.through_sequence, page.log_id
+            pages.extend(watch)
         assert cut.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert answer_of(cut.value).reason == "SLOW_READER"
         assert answer_of(cut.value).retry_after_s is not None
-    rest = watched_log(server.address, through, log_id)
+    seen = [entry(one) for page in pages for one in page.events]
+    rest = watched_log(server.address, pages[-1].through_sequence, pages[-1].log_id)
     assert seen
     assert rest, "the reader was cut before the end of the log"
     assert seen + rest == watched_log(server.address)
@@ -72,19 +71,20 @@ def test_a_cut_reader_gives_its_place_to_another(sidecar: Callable[..., Sidecar]
         fill(stub)
         stalled = stalled_watch(stub)
 
-        def gets_in() -> bool:
+        def refusal() -> Answer | None:
             watch = stub.WatchEvents(pb.WatchEventsRequest(from_now=True), timeout=CALL_S_MAX)
             try:
                 next(watch)
-            except grpc.RpcError as refusal:
-                assert answer_of(refusal).reason == "TOO_MANY_STREAMS"
-                assert answer_of(refusal).retry_after_s is not None
-                return False
+            except grpc.RpcError as error:
+                return answer_of(error)
             watch.cancel()
-            return True
+            return None
 
-        assert not gets_in()
-        until(gets_in, "a free place")
+        first = refusal()
+        assert first is not None
+        assert first.reason == "TOO_MANY_STREAMS"
+        assert first.retry_after_s is not None
+        until(lambda: refusal() is None, "a free place")
         stalled.cancel()
 
 

@@ -78,30 +78,26 @@ def test_a_stream_that_never_opened_is_told_to_come_back(
     assert answer_of(refusal.value).reason == "SHUTTING_DOWN"
 
 
-def test_health_says_not_serving_before_the_end(sidecar: Callable[..., Sidecar]) -> None:
-    """A health watcher hears NOT_SERVING, and does not keep the server beyond its grace."""
-    server = sidecar(*GRACE)
-    with open_channel(server.address) as channel:
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-        server.process.terminate()
-        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert server.process.wait(GRACE_S) == 0
-
-
-@pytest.mark.parametrize("stall", [stalled_watch, stalled_recorder])
-def test_a_client_that_never_reads_does_not_hold_up_the_end(
+def test_clients_that_never_let_go_do_not_hold_up_the_end(
     sidecar: Callable[..., Sidecar],
-    stall: Callable[[EventServiceStub], grpc.Call],
 ) -> None:
-    """A stalled watcher, and an engine that reads no acknowledgement: exit 0 within the grace."""
+    """A stalled watcher, an engine that reads no acknowledgement, and a health watcher, who hears
+    NOT_SERVING first: exit 0 within the grace period all the same."""
     server = sidecar(*GRACE)
-    with open_narrow_channel(server.address) as channel:
-        stub = EventServiceStub(channel)
-        fill(stub)
-        call = stall(stub)
-        assert server.terminate(within_s=GRACE_S) == 0
-        call.cancel()
+    with (
+        open_channel(server.address) as channel,
+        open_narrow_channel(server.address) as narrow,
+    ):
+        stub = EventServiceStub(narrow)
+        fill(EventServiceStub(channel))
+        calls = [stalled_watch(stub), stalled_recorder(stub)]
+        health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(health).status == health_pb2.HealthCheckResponse.SERVING
+        server.process.terminate()
+        assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert server.process.wait(GRACE_S) == 0
+        for call in calls:
+            call.cancel()
 
 
 def test_no_acknowledged_unary_event_is_missing_after_many_quick_stops(

@@ -159,15 +159,10 @@ def automatic_block_length(series: FloatArray) -> float:
     longest = float(np.ceil(min(3 * np.sqrt(n), n / 3)))
     autocov = np.array([x[k:] @ x[: n - k] / n for k in range(min(lag_max, n - 1) + 1)])
     small = np.abs(autocov[1:] / autocov[0]) < 2 * np.sqrt(np.log10(n) / n)
-    last = small.size
-    for k in range(small.size - run + 1):
-        if small[k : k + run].all():
-            last = k
-            break
-    else:
-        large = np.flatnonzero(~small)
-        last = int(large[-1]) + 1 if large.size else 1
-    window = min(2 * max(last, 1), lag_max, autocov.size - 1)
+    # The first lag behind which `run` lags in a row say nothing (as in arch and in R's np).
+    quiet = (k + 1 for k in range(small.size - run + 1) if small[k : k + run].all())
+    last = next(quiet, lag_max)
+    window = min(2 * last, lag_max, autocov.size - 1)
     lags = np.arange(1, window + 1)
     taper = np.where(lags / window <= 0.5, 1.0, 2 * (1 - lags / window))
     g = 2 * float(np.sum(taper * lags * autocov[1 : window + 1]))

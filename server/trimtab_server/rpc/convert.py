@@ -127,8 +127,7 @@ class EventReader:
         if payload == "outcome" and _lacks_correction(sent):
             return None
         # Past the named tuple's own constructor, which is written in Python.
-        return tuple.__new__(
-            Event,
+        return Event._make(
             (
                 bytes.fromhex(event_id.replace("-", "")),
                 _KINDS[payload],

@@ -101,7 +101,8 @@ class _Commit:
             item = wanted.events[i]
             seq = wanted.first_seq + i if wanted.producer else None
             if isinstance(item, Event):
-                self._claims.append(_Claim(index, i, key, seq, item))
+                # Past the named tuple's own constructor, which is written in Python.
+                self._claims.append(_Claim._make((index, i, key, seq, item)))
             else:
                 self._refuse(index, i, item)
 
