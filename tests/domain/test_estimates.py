@@ -1,3 +1,4 @@
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -171,7 +172,6 @@ def test_sign_is_decided_only_by_the_whole_interval() -> None:
     """Above zero, below zero, or undecided."""
     series = np.random.default_rng(2).normal(1.0, 0.1, 100)
     for shift, sign in ((0.0, 1), (-2.0, -1), (-1.0, 0)):
-        found = block_estimate(
-            lambda i, s=series + shift: means_of(s, i), 100, 100, 1.0, np.random.default_rng(4)
-        )
+        rng = np.random.default_rng(4)
+        found = block_estimate(partial(means_of, series + shift), 100, 100, 1.0, rng)
         assert found.decided_sign == sign

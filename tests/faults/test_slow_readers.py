@@ -50,7 +50,7 @@ def test_a_stalled_reader_is_cut_and_resumes_without_a_gap(
         watch = stalled_watch(stub)
         assert metric(metrics, WATCHERS) == 1
         until(lambda: metric(metrics, WATCHERS) == 0, "the server to let go of the watcher")
-        pages = []
+        pages: list[pb.WatchEventsResponse] = []
         with pytest.raises(grpc.RpcError) as cut:
             pages.extend(watch)
         assert cut.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -90,7 +90,7 @@ def test_clients_that_never_let_go_do_not_hold_up_the_end(
     ):
         stub = EventServiceStub(narrow)
         fill(EventServiceStub(channel))
-        calls = [stalled_watch(stub), stalled_recorder(stub)]
+        calls: list[grpc.RpcContext] = [stalled_watch(stub), stalled_recorder(stub)]
         health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(health).status == health_pb2.HealthCheckResponse.SERVING
         server.process.terminate()

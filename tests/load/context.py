@@ -150,7 +150,7 @@ class Bench:
         flags = ("--source", self.sample, "--target", target, "--count", count)
         took_s = self.child("reference", "commits", *flags, "--pragmas", json.dumps(self.pragmas))
         self.drop(target)
-        return median(took_s)
+        return float(median(took_s))
 
 
 def resident_mb(pid: int) -> float:

@@ -35,9 +35,7 @@ def make_empty(path: Path) -> dict[str, Any]:
     )
     try:
         with store._database.writing() as connection:
-            return {
-                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in _PRAGMAS
-            }
+            return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _PRAGMAS}
     finally:
         store.close()
 

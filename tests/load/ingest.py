@@ -47,8 +47,8 @@ def measure_ingest(bench: Bench, report: Report) -> None:
         ),
         f"ingest: indexes of the events table: {', '.join(found['indexes'])}",
         (
-            f"ingest: {ASKED_EVENTS_PER_S:,} events/s = {median(shares):.0%} of ours; the server used"
-            f" {number(median(cpu_us))} us of processor time an event"
+            f"ingest: {ASKED_EVENTS_PER_S:,} events/s = {median(shares):.0%} of ours; the server"
+            f" used {number(median(cpu_us))} us of processor time an event"
         ),
         f"ingest: pragmas of both: {', '.join(f'{k}={v}' for k, v in bench.pragmas.items())}",
     ]

@@ -12,6 +12,7 @@ from tests.load.ingest import max_events_per_s
 from tests.load.raw_stream import RECORD_EVENT, open_channel
 from tests.load.reference import ECHO
 from tests.load.table import Report, Row
+from trimtab.v1 import event_pb2
 from trimtab.v1 import event_service_pb2 as pb
 
 UNARY_TARGET = 1.5
@@ -61,7 +62,7 @@ def _raw_call(channel: grpc.Channel, method: str) -> Any:
 def _requests(count: int) -> list[bytes]:
     found = messages.bodies(count, SEED, time.time_ns())
     return [
-        pb.RecordEventRequest(event=messages.ev.Event.FromString(body)).SerializeToString()
+        pb.RecordEventRequest(event=event_pb2.Event.FromString(body)).SerializeToString()
         for body in found
     ]
 

@@ -56,7 +56,7 @@ def _paged(bench: Bench, many: Sidecar, few: Sidecar) -> dict[str, tuple[float, 
     """Median milliseconds of each page, many and few, asked for in turns."""
     took: dict[str, tuple[list[float], list[float]]] = {}
     with open_channel(many.address) as many_channel, open_channel(few.address) as few_channel:
-        calls = [
+        calls: list[Any] = [
             channel.unary_unary(LIST_EVENTS, request_serializer=None, response_deserializer=None)
             for channel in (many_channel, few_channel)
         ]

@@ -80,7 +80,7 @@ async def echo() -> None:
 
     server = grpc.aio.server()
     _, service, method = ECHO.split("/")
-    handler = grpc.unary_unary_rpc_method_handler(answer)
+    handler: Any = grpc.unary_unary_rpc_method_handler(answer)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(service, {method: handler}),)
     )

@@ -96,8 +96,9 @@ def _edges_of(message: Message, name: str) -> Iterator[Any]:
         yield from ({"k": edge} for edge in _EDGES[FieldDescriptor.CPPTYPE_DOUBLE])
         yield from ({f"k{i}": 1.0 for i in range(count)} for count in (255, 256))
     elif rule.shape is Shape.MESSAGE:
-        part = getattr(ev, field.message_type.name)()
-        yield [part] * rule.entries_max if field.is_repeated else part
+        if field.is_repeated:
+            yield [getattr(message, name)[0]] * rule.entries_max
+        yield getattr(ev, field.message_type.name)() if not field.is_repeated else []
     elif field.message_type is not None:
         make = Timestamp if rule.shape is Shape.TIME else Duration
         yield from (make(seconds=seconds, nanos=nanos) for seconds, nanos in _SPANS)

@@ -1,12 +1,10 @@
 """Appending to the log: one transaction for many callers, each event stored exactly once."""
 
+import sqlite3
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
-
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
 
 from trimtab_server.domain.events import Append, Appended, Event, Producer, Rejection, Violation
 from trimtab_server.domain.reasons import Reason
@@ -33,7 +31,7 @@ class _Claim(NamedTuple):
 
 
 def append(
-    connection: Connection, appends: Sequence[Append], now_ns: int, rejected_events_max: int
+    connection: sqlite3.Connection, appends: Sequence[Append], now_ns: int, rejected_events_max: int
 ) -> list[Appended]:
     """What became of each of `appends`, all in the transaction of `connection`."""
     commit = _Commit(connection, appends)
@@ -45,21 +43,36 @@ def append(
     return commit.results
 
 
-def producer_row(connection: Connection, producer: Producer) -> Any:
-    """The producer's key, source, epoch and mark, or None when it was never opened."""
-    return connection.execute(
-        text(
-            "SELECT producer_key, source, epoch, durable_through_seq FROM producers"
-            " WHERE producer_id = :id"
-        ),
-        {"id": producer.producer_id},
-    ).one_or_none()
+class ProducerRow(NamedTuple):
+    """What the store knows of a producer."""
+
+    producer_key: int
+    source: str
+    epoch: int
+    durable_through_seq: int
+
+
+def producer_row(connection: sqlite3.Connection, producer: Producer) -> ProducerRow | None:
+    """The producer's row, or None when it was never opened."""
+    row = connection.execute(
+        "SELECT producer_key, source, epoch, durable_through_seq FROM producers"
+        " WHERE producer_id = ?",
+        (producer.producer_id,),
+    ).fetchone()
+    return None if row is None else ProducerRow._make(row)
+
+
+class _Stored(NamedTuple):
+    """Where an id stands in the log, and with what content."""
+
+    sequence: int
+    body: bytes
 
 
 class _Commit:
     """One transaction in the making."""
 
-    def __init__(self, connection: Connection, appends: Sequence[Append]) -> None:
+    def __init__(self, connection: sqlite3.Connection, appends: Sequence[Append]) -> None:
         self.results = [Appended([0] * len(wanted.events)) for wanted in appends]
         self._connection = connection
         self._appends = appends
@@ -191,17 +204,16 @@ class _Commit:
         if wanted.producer is not None:
             self._refused.append(Refused(wanted.producer, wanted.first_seq + item_index, rejection))
 
-    def _stored(self, ids: list[bytes]) -> dict[bytes, Any]:
-        """Rows (event_id, sequence, body) of those ids that the log holds."""
+    def _stored(self, ids: list[bytes]) -> dict[bytes, _Stored]:
+        """Those of the ids that the log holds."""
         found = {}
         for start in range(0, len(ids), _ROWS_PER_INSERT):
             chunk = ids[start : start + _ROWS_PER_INSERT]
             marks = ", ".join("?" * len(chunk))
-            for row in self._connection.exec_driver_sql(
-                f"SELECT event_id, sequence, body FROM events WHERE event_id IN ({marks})",
-                tuple(chunk),
+            for event_id, sequence, body in self._connection.execute(
+                f"SELECT event_id, sequence, body FROM events WHERE event_id IN ({marks})", chunk
             ):
-                found[row.event_id] = row
+                found[event_id] = _Stored(sequence, body)
         return found
 
     # -- writing ----------------------------------------------------------------------------
@@ -210,14 +222,11 @@ class _Commit:
         """Inserts in the order of the claims, gapless. Ids that the log holds are rare: they are
         looked for only when the unique index objects."""
         if self._claims:
-            last = self._connection.scalar(text("SELECT last_sequence FROM log WHERE id = 1"))
-            last = int(last or 0)
-            savepoint = self._connection.begin_nested()
+            (last,) = self._connection.execute("SELECT last_sequence FROM log").fetchone()
             try:
                 self._insert_rows(last, now_ns)
-                savepoint.commit()
-            except IntegrityError:
-                savepoint.rollback()
+            except sqlite3.IntegrityError:
+                self._connection.execute("DELETE FROM events WHERE sequence > ?", (last,))
                 self._drop_stored()
                 self._insert_rows(last, now_ns)
             for sequence, claim in enumerate(self._claims, last + 1):
@@ -237,7 +246,7 @@ class _Commit:
             left = min(len(rows) - start, _ROWS_PER_INSERT)
             size = 1 << (left.bit_length() - 1)
             values = ", ".join([_ROW] * size)
-            self._connection.exec_driver_sql(
+            self._connection.execute(
                 f"INSERT INTO events ({_COLUMNS}) VALUES {values}",
                 tuple(chain.from_iterable(rows[start : start + size])),
             )
@@ -267,7 +276,7 @@ class _Commit:
             entry[1] += len(event.body)
             entry[2] = max(entry[2], event.event_time_ns)
         if counts:
-            self._connection.exec_driver_sql(
+            self._connection.executemany(
                 "INSERT INTO event_counts VALUES (?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (source, environment, run_id, kind) DO UPDATE SET"
                 " event_count = event_count + excluded.event_count,"
@@ -276,16 +285,15 @@ class _Commit:
                 [(*group, *entry) for group, entry in counts.items()],
             )
         self._connection.execute(
-            text("UPDATE log SET last_sequence = :last WHERE id = 1"),
-            {"last": last + len(self._claims)},
+            "UPDATE log SET last_sequence = ? WHERE id = 1", (last + len(self._claims),)
         )
 
     def finish(self, now_ns: int, rejected_events_max: int) -> None:
         """Moves the producers' marks and keeps what was refused, in the same transaction."""
         if self._marks:
-            self._connection.execute(
-                text("UPDATE producers SET durable_through_seq = :m WHERE producer_key = :k"),
-                [{"k": key, "m": mark} for key, mark in self._marks.items()],
+            self._connection.executemany(
+                "UPDATE producers SET durable_through_seq = ? WHERE producer_key = ?",
+                [(mark, key) for key, mark in self._marks.items()],
             )
         if self._refused:
             keep_rejections(self._connection, self._refused, now_ns, rejected_events_max)

@@ -145,7 +145,9 @@ def _rejected(row: Any) -> RejectedEvent:
         row.source,
         row.producer_id,
         row.producer_seq,
-        rejection_of(row),
+        rejection_of(
+            row.event_id, row.reason, row.violations, row.event_prefix, row.event_byte_count
+        ),
     )
 
 

@@ -13,7 +13,6 @@ from trimtab_server.store.append import append, producer_row
 from trimtab_server.store.database import Database, DatabaseLocked
 from trimtab_server.store.events import Events
 
-
 # Somebody else's transaction (a copy, a shell) passes; nothing was stored, so trying again is safe.
 _patiently = retry(
     retry=retry_if_exception_type(DatabaseLocked),
@@ -66,16 +65,9 @@ class Store:
             row = producer_row(connection, producer)
             if row is None:
                 connection.execute(
-                    text(
-                        "INSERT INTO producers (producer_id, source, epoch, durable_through_seq,"
-                        " open_time_ns) VALUES (:id, :source, :epoch, 0, :now)"
-                    ),
-                    {
-                        "id": producer.producer_id,
-                        "source": producer.source,
-                        "epoch": producer.epoch,
-                        "now": self._now_ns(),
-                    },
+                    "INSERT INTO producers (producer_id, source, epoch, durable_through_seq,"
+                    " open_time_ns) VALUES (?, ?, ?, 0, ?)",
+                    (producer.producer_id, producer.source, producer.epoch, self._now_ns()),
                 )
                 return 1
             if row.source != producer.source:
@@ -88,10 +80,10 @@ class Store:
                 )
             if producer.epoch > row.epoch:
                 connection.execute(
-                    text("UPDATE producers SET epoch = :epoch WHERE producer_key = :key"),
-                    {"epoch": producer.epoch, "key": row.producer_key},
+                    "UPDATE producers SET epoch = ? WHERE producer_key = ?",
+                    (producer.epoch, row.producer_key),
                 )
-            return int(row.durable_through_seq) + 1
+            return row.durable_through_seq + 1
 
     def info(self) -> LogInfo:
         """Identity and bounds of the log."""
@@ -106,12 +98,12 @@ class Store:
 
     def _log_id(self, new_log_id: Callable[[], UUID]) -> str:
         with self._database.writing() as connection:
-            known = connection.scalar(text("SELECT log_id FROM log WHERE id = 1"))
+            known = connection.execute("SELECT log_id FROM log WHERE id = 1").fetchone()
             if known is not None:
-                return str(known)
+                return str(known[0])
             log_id = str(new_log_id())
             connection.execute(
-                text("INSERT INTO log VALUES (1, :log_id, 0, :now)"),
-                {"log_id": log_id, "now": self._now_ns()},
+                "INSERT INTO log VALUES (1, ?, 0, ?)",
+                (log_id, self._now_ns()),
             )
             return log_id
