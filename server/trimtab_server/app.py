@@ -19,7 +19,7 @@ from google.protobuf.duration_pb2 import Duration
 from trimtab.v1 import event_service_pb2
 from trimtab_server import __version__
 from trimtab_server.errors import ConfigurationError
-from trimtab_server.exporters import set_up_logs, set_up_telemetry
+from trimtab_server.exporters import Targets, set_up_logs, set_up_telemetry
 from trimtab_server.loop.ingest import Ingest, IngestLimits
 from trimtab_server.loop.readers import Readers
 from trimtab_server.reports import EventQueries
@@ -45,6 +45,8 @@ _CALLERS_SHARE = 0.8
 # Threads hand the interpreter over this often: the writer and the event loop both do short work,
 # and the default of 5 ms is longer than a commit.
 _SWITCH_INTERVAL_S = 0.0005
+# Of the grace period, for telemetry's last flush: a collector that is down must not hold up the end.
+_FLUSH_SHARE = 0.1
 # Objects until a collection: a batch is thousands of tuples, none of them in a cycle.
 _GC_THRESHOLDS = (50_000, 20, 50)
 
@@ -55,7 +57,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     Raises ConfigurationError when it cannot start.
     """
     _refuse_remote(settings.listen)
-    set_up_logs(settings)
+    set_up_logs(settings.log_level, settings.log_format)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # What start-up made stays; what requests make dies young or is counted by the thousand.
     gc.freeze()
@@ -78,7 +80,9 @@ class Sidecar:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        telemetry, close_telemetry = set_up_telemetry(settings, __version__, self._boot_id)
+        telemetry, close_telemetry = set_up_telemetry(
+            _targets(settings), __version__, self._boot_id
+        )
         with contextlib.ExitStack() as closing:
             closing.callback(close_telemetry)
             store = self._store()
@@ -186,6 +190,16 @@ class Sidecar:
             page_size_max=self._settings.page_size_max,
             future_skew_max=skew,
         )
+
+
+def _targets(settings: Settings) -> Targets:
+    return Targets(
+        otlp_endpoint=settings.otlp_endpoint,
+        prometheus_listen=settings.prometheus_listen,
+        trace_sample_ratio=settings.trace_sample_ratio,
+        metrics_interval_s=settings.metrics_interval_s,
+        flush_s_max=settings.grace_s * _FLUSH_SHARE,
+    )
 
 
 def _refuse_remote(listen: str) -> None:

@@ -4,25 +4,32 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from opentelemetry import trace
 
-from trimtab_server.settings import Settings
 from trimtab_server.telemetry import SERVICE, Telemetry
 
-# Of the grace period, for the last flush: a collector that is down must not hold up the end.
-_FLUSH_SHARE = 0.1
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def set_up_logs(settings: Settings) -> None:
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where telemetry goes; empty = nowhere."""
+
+    otlp_endpoint: str
+    prometheus_listen: str
+    trace_sample_ratio: float
+    metrics_interval_s: float
+    flush_s_max: float
+
+
+def set_up_logs(log_level: str, log_format: str) -> None:
     """Log lines go to standard error: JSON, or for people on a terminal."""
-    for_people = settings.log_format == "console" or (
-        settings.log_format == "auto" and sys.stderr.isatty()
-    )
-    level = _LEVELS[settings.log_level]
+    for_people = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    level = _LEVELS[log_level]
     stamps: list[Any] = [
         _with_trace_ids,
         structlog.processors.add_log_level,
@@ -59,14 +66,14 @@ def _is_no_lost_status(record: logging.LogRecord) -> bool:
 
 
 def set_up_telemetry(
-    settings: Settings, version: str, boot_id: str
+    targets: Targets, version: str, boot_id: str
 ) -> tuple[Telemetry, Callable[[], None]]:
-    """The telemetry that the settings ask for, and what flushes and closes it within a tenth of
-    the grace period.
+    """The telemetry that the targets ask for, and what flushes and closes it within
+    `flush_s_max` seconds.
 
     The SDK is imported only when something is on: off, it costs neither time nor memory.
     """
-    if not settings.otlp_endpoint and not settings.prometheus_listen:
+    if not targets.otlp_endpoint and not targets.prometheus_listen:
         return Telemetry(), lambda: None
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.resources import Resource
@@ -76,11 +83,11 @@ def set_up_telemetry(
     )
     closers: list[Callable[[], object]] = []
     tracer = None
-    if settings.otlp_endpoint:
-        tracer, close_tracer = _tracer(settings, resource)
+    if targets.otlp_endpoint:
+        tracer, close_tracer = _tracer(targets, resource)
         closers.append(close_tracer)
     meters = MeterProvider(
-        metric_readers=_metric_readers(settings, closers),
+        metric_readers=_metric_readers(targets, closers),
         resource=resource,
         shutdown_on_exit=False,
     )
@@ -92,44 +99,44 @@ def set_up_telemetry(
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(settings.grace_s * _FLUSH_SHARE / len(threads))
+            thread.join(targets.flush_s_max / len(threads))
 
     return Telemetry(tracer, meters.get_meter(SERVICE)), close
 
 
-def _tracer(settings: Settings, resource: Any) -> tuple[trace.Tracer, Callable[[], object]]:
+def _tracer(targets: Targets, resource: Any) -> tuple[trace.Tracer, Callable[[], object]]:
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-    sampler = ParentBased(TraceIdRatioBased(settings.trace_sample_ratio))
+    sampler = ParentBased(TraceIdRatioBased(targets.trace_sample_ratio))
     provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
-    insecure = not settings.otlp_endpoint.startswith("https://")
-    exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=insecure)
+    insecure = not targets.otlp_endpoint.startswith("https://")
+    exporter = OTLPSpanExporter(endpoint=targets.otlp_endpoint, insecure=insecure)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider.get_tracer(SERVICE), provider.shutdown
 
 
-def _metric_readers(settings: Settings, closers: list[Callable[[], object]]) -> list[Any]:
+def _metric_readers(targets: Targets, closers: list[Callable[[], object]]) -> list[Any]:
     readers: list[Any] = []
-    if settings.otlp_endpoint:
+    if targets.otlp_endpoint:
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
         from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-        insecure = not settings.otlp_endpoint.startswith("https://")
+        insecure = not targets.otlp_endpoint.startswith("https://")
         readers.append(
             PeriodicExportingMetricReader(
-                OTLPMetricExporter(endpoint=settings.otlp_endpoint, insecure=insecure),
-                export_interval_millis=settings.metrics_interval_s * 1_000,
+                OTLPMetricExporter(endpoint=targets.otlp_endpoint, insecure=insecure),
+                export_interval_millis=targets.metrics_interval_s * 1_000,
             )
         )
-    if settings.prometheus_listen:
+    if targets.prometheus_listen:
         import prometheus_client
         from opentelemetry.exporter.prometheus import PrometheusMetricReader
 
         readers.append(PrometheusMetricReader())
-        host, _, port = settings.prometheus_listen.rpartition(":")
+        host, _, port = targets.prometheus_listen.rpartition(":")
         server, _thread = prometheus_client.start_http_server(int(port), addr=host)
         closers.append(server.shutdown)
     return readers

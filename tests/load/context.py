@@ -23,6 +23,7 @@ _VOLATILE = {"tmpfs", "ramfs"}
 _CHILD_S_MAX = 600.0
 _SAMPLE_EVENTS = 2_000
 SEED = 7
+_RATES = (1_000.0, 10_000.0)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Sizes:
 
     ingest_events: int
     record_events: int
+    latency_rates: tuple[float, ...]
     latency_s: float
     unary_calls: int
     list_events: tuple[int, int]
@@ -38,8 +40,8 @@ class Sizes:
     list_calls: int
 
 
-FULL = Sizes(200_000, 20_000, 3.0, 300, (100_000, 3_000_000), 1_000, 20)
-QUICK = Sizes(20_000, 4_000, 1.0, 100, (20_000, 200_000), 150, 10)
+FULL = Sizes(200_000, 20_000, _RATES, 3.0, 300, (100_000, 3_000_000), 1_000, 20)
+QUICK = Sizes(20_000, 4_000, _RATES, 1.0, 100, (20_000, 200_000), 150, 10)
 
 
 class Bench:

@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 from tests.load import messages
 from trimtab.v1 import event_pb2
 from trimtab_server.domain.events import EventKind
-from trimtab_server.store.store import Store
 
 # What a connection is told beside the file itself: read from the server's own writer.
 _PRAGMAS = (
@@ -30,6 +29,9 @@ _ROWS_PER_COMMIT = 20_000
 
 def make_empty(path: Path) -> dict[str, Any]:
     """Makes an empty database through the server's own store; returns its writer's pragmas."""
+    # Half a second of SQLAlchemy, which the processes of this folder do not need.
+    from trimtab_server.store.store import Store
+
     store = Store(
         f"sqlite:///{path}", new_log_id=uuid4, now_ns=time.time_ns, monotonic=time.monotonic
     )

@@ -16,7 +16,6 @@ from trimtab.v1 import event_pb2
 from trimtab.v1 import event_service_pb2 as pb
 
 UNARY_TARGET = 1.5
-RATES = (1_000.0, 10_000.0)
 _COMMITS = 300
 _CALL_S_MAX = 10.0
 
@@ -24,7 +23,8 @@ _CALL_S_MAX = 10.0
 def measure_latency(bench: Bench, report: Report) -> None:
     """Median and 99th percentile from the time an event is due to its acknowledgement."""
     half = max_events_per_s(bench) / 2
-    rates = {f"{rate:,.0f}": rate for rate in RATES} | {f"half of the maximum, {half:,.0f}": half}
+    rates = {f"{rate:,.0f}": rate for rate in bench.sizes.latency_rates}
+    rates |= {f"half of the maximum, {half:,.0f}": half}
     pairs: dict[str, list[tuple[float, float]]] = {}
     for _ in range(bench.rounds):
         for words, rate in rates.items():

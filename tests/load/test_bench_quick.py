@@ -17,7 +17,7 @@ from tests.load.context import Bench, Sizes
 from tests.load.table import HEAD, Report, Row
 from trimtab_client import EventBuilder
 
-TINY = Sizes(1_000, 200, 0.1, 10, (1_000, 2_000), 5, 2)
+TINY = Sizes(1_000, 200, (), 0.1, 10, (1_000, 2_000), 5, 2)
 
 
 def test_every_measurement_yields_finite_rows(disk_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_every_measurement_yields_finite_rows(disk_path: Path) -> None:
     assert report.failures == []
     names = [row.name.split(" ")[0].rstrip(":") for row in report.rows]
     counts = {name: names.count(name) for name in sorted(set(names))}
-    expected = {"ack": 6, "ingest": 1, "list": 3, "memory": 2, "record": 2, "start-up": 1}
+    expected = {"ack": 2, "ingest": 1, "list": 3, "memory": 2, "record": 2, "start-up": 1}
     assert counts == {**expected, "unary": 1}
     for row in report.rows:
         assert all(math.isfinite(ratio) and ratio > 0 for ratio in row.ratios), row
@@ -87,12 +87,11 @@ def test_a_missed_target_is_told_as_missed(ours: float, at_least: bool, verdict:
 
 
 def test_the_file_itself_can_be_started() -> None:
-    """`make bench` may name the file or the module."""
-    for way in (["tests/load/bench.py"], ["-m", "tests.load.bench"]):
-        command = [sys.executable, *way, "--help"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "--markdown" in done.stdout
+    """`make bench` names the file, where it would not find its own package."""
+    command = [sys.executable, "tests/load/bench.py", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--markdown" in done.stdout
 
 
 def test_a_folder_in_memory_is_refused() -> None:

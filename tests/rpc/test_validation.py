@@ -45,7 +45,7 @@ def test_every_field_at_every_edge_is_read_the_same(kind: str) -> None:
         assert QUICK.read(event) == SLOW.read(copy), what
 
 
-@settings(_FAST, max_examples=400)
+@settings(_FAST, max_examples=200)
 @given(events(oddness=1), st.sampled_from((None, SOURCE)))
 def test_quick_and_slow_read_the_same(sent: ev.Event, source: str | None) -> None:
     """The quick way never lets a bad event through, and reads a good one as the slow way does."""
@@ -55,7 +55,7 @@ def test_quick_and_slow_read_the_same(sent: ev.Event, source: str | None) -> Non
     assert quick == slow
 
 
-@settings(_FAST, max_examples=200)
+@settings(_FAST, max_examples=100)
 @given(events(oddness=0))
 def test_every_valid_event_is_read(sent: ev.Event) -> None:
     """What the rules allow is never refused, and keeps its bytes and its columns."""
@@ -76,7 +76,7 @@ def test_every_valid_event_is_read(sent: ev.Event) -> None:
     assert len(event.body) <= len(body)
 
 
-@settings(_FAST, max_examples=300)
+@settings(_FAST, max_examples=120)
 @given(events(oddness=8))
 def test_whatever_is_sent_becomes_an_event_or_a_rejection(sent: ev.Event) -> None:
     """Nothing raises; a rejection names a reason, up to 16 paths with words, and bounded bytes."""
@@ -89,7 +89,7 @@ def test_whatever_is_sent_becomes_an_event_or_a_rejection(sent: ev.Event) -> Non
         assert len({violation.field for violation in read.violations}) == len(read.violations)
 
 
-@settings(_FAST, max_examples=300)
+@settings(_FAST, max_examples=120)
 @given(st.binary(max_size=300) | events(oddness=3).map(lambda event: event.SerializeToString()))
 def test_whatever_decodes_is_read(wire: bytes) -> None:
     """Bytes that protobuf takes, with fields that nobody knows, become an event or a rejection."""

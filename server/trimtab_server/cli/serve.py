@@ -27,6 +27,8 @@ def _flagged(command: Callable[..., None]) -> Callable[..., None]:
     for name, field in Settings.model_fields.items():
         flag = "--" + name.replace("_", "-")
         kind = bool if name == "reflection" else str
+        if kind is bool:
+            flag += "/--no-" + name
         parameters.append(
             inspect.Parameter(
                 name,

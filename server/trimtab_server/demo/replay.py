@@ -259,11 +259,11 @@ class Replay:
         )
 
     def _entries(self, position: int) -> Iterator[Step]:
-        waiting = []
-        for made in self._pending:
+        pending, self._pending = self._pending, []
+        for made in pending:
             close = self._close(position, made.proposal.symbol)
             if close is None:
-                waiting.append(made)
+                self._pending.append(made)
                 continue
             price = close * (1 + SLIPPAGE)
             quantity = POSITION_FRACTION * CAPITAL / price
@@ -271,7 +271,6 @@ class Replay:
             self.period_returns[position] -= (quantity * (price - close) + fee) / CAPITAL
             self._open.append(_Open(made, position, quantity, price, fee, [close]))
             yield Filled(made.proposal, position, "BUY", quantity, price, close, fee)
-        self._pending = waiting
 
     def _decide(self, position: int) -> Iterator[Step]:
         seen = view(self.market, position)

@@ -38,6 +38,8 @@ _ENVIRONMENTS = frozenset(int(environment) for environment in Environment)
 _WITH_SIGNAL = {"signal", "decision", "outcome", "shadow_outcome"}
 _WITH_SYMBOL = {"market_bar", "market_tick", "corporate_action"}
 _TRACED_MAX = 32
+# The flags' last bit is "sampled"; the one before it, "random", says how the trace id was made.
+_SAMPLED = frozenset("13579bdf")
 _STRINGS = attrgetter(
     "event_id",
     "source",
@@ -186,7 +188,7 @@ def traceparents(sent: Iterable[event_pb2.Event]) -> tuple[tuple[int, str], ...]
     found = []
     for index, event in enumerate(sent):
         traceparent = event.traceparent
-        if traceparent and traceparent.endswith("1") and is_traceparent(traceparent):
+        if traceparent and traceparent[-1] in _SAMPLED and is_traceparent(traceparent):
             found.append((index, traceparent))
             if len(found) == _TRACED_MAX:
                 break

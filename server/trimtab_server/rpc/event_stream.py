@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab_server.domain.events import Append, Appended, Loss, Producer, Violation
@@ -155,6 +156,8 @@ class EventStream:
             await asyncio.wait({receive, leaving}, return_when=asyncio.FIRST_COMPLETED)
             request = receive.result() if receive.done() else None
             return None if request is grpc.aio.EOF else request
+        except DecodeError as error:
+            raise InvalidRequest(Violation("message", "does not decode")) from error
         finally:
             receive.cancel()
             leaving.cancel()
