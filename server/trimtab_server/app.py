@@ -45,7 +45,7 @@ _CALLERS_SHARE = 0.8
 # Threads hand the interpreter over this often: the writer and the event loop both do short work,
 # and the default of 5 ms is longer than a commit.
 _SWITCH_INTERVAL_S = 0.0005
-# Of the grace period, for telemetry's last flush: a collector that is down must not hold up the end.
+# Of the grace period, for the last flush of telemetry: a dead collector must not hold up the end.
 _FLUSH_SHARE = 0.1
 # Objects until a collection: a batch is thousands of tuples, none of them in a cycle.
 _GC_THRESHOLDS = (50_000, 20, 50)
