@@ -45,7 +45,7 @@ proto-release: $(READY)  ## take the present contract as the released one (needs
 	$(BIN)/python .ci/proto.py release
 
 bench: $(READY)  ## throughput and latency on this machine
-	$(BIN)/python tests/load/bench.py $(ARGS)
+	$(BIN)/python -m tests.load.bench $(ARGS)
 
 chaos: $(READY)  ## kill it, starve it, cut its lines
 	$(BIN)/python -m pytest -m chaos $(ARGS)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from trimtab_client import Event, FakeSidecar, connect
+from trimtab_client import Event, EventBuilder, FakeSidecar, RecorderSettings, connect
 from trimtab_server.demo.backtest import run_real_market_backtest
 from trimtab_server.demo.events import event_uuid
 from trimtab_server.demo.learning import SidecarLearning, record_learning_feedback
@@ -81,7 +81,11 @@ def test_every_decision_carries_all_three_verdicts(
         for event in decisions:
             verdicts = event.decision.guard_verdicts
             assert [v.guard for v in verdicts] == ["volatility", "exposure", "confidence"]
-            assert [v.WhichOneof("rule") for v in verdicts] == ["threshold", "exposure", "threshold"]
+            assert [v.WhichOneof("rule") for v in verdicts] == [
+                "threshold",
+                "exposure",
+                "threshold",
+            ]
             assert [v.memory for v in verdicts] == [1, 2, 1]
             blocked = any(v.result == 2 for v in verdicts)
             assert event.decision.action == (2 if blocked else 1)
@@ -92,7 +96,9 @@ def test_only_approved_signals_are_traded(whole: tuple[dict[str, Any], list[Even
     """Executions and outcomes belong to approved signals; the filtered book obeys the threshold."""
     _, events = whole
     for book in ("baseline", "filtered"):
-        approved = {e.signal_id for e in of_kind(events, "decision", book) if e.decision.action == 1}
+        approved = {
+            e.signal_id for e in of_kind(events, "decision", book) if e.decision.action == 1
+        }
         for kind in ("execution", "outcome"):
             assert {e.signal_id for e in of_kind(events, kind, book)} <= approved
     for event in of_kind(events, "outcome", "filtered"):
@@ -142,7 +148,10 @@ def test_the_same_run_again_records_the_same_events() -> None:
 
 def test_ids_are_ordered_by_event_time() -> None:
     """Version 8 with the time in front: later events have larger ids."""
-    early, late = event_uuid(1_000_000_000_000_000_000, "z"), event_uuid(1_000_000_001_000_000_000, "a")
+    early, late = (
+        event_uuid(1_000_000_000_000_000_000, "z"),
+        event_uuid(1_000_000_001_000_000_000, "a"),
+    )
     assert early < late
     assert early[14] == "8"
     assert early[19] in "89ab"
@@ -162,7 +171,9 @@ def test_learning_can_be_off() -> None:
 def test_calibration_is_walk_forward_and_said() -> None:
     """The calibrated run keeps the claim beside the probability and previews acceptance (F27)."""
     learning = Collected()
-    report = run_real_market_backtest(use_calibration=True, threshold=0.55, learning=learning)
+    report = run_real_market_backtest(
+        use_calibration=True, threshold=0.55, learning=learning, end=date(2020, 6, 30)
+    )
     assert report["confidence_key"] == "calibrated_confidence"
     assert report["acceptance"]["claimed_confidence"] != report["acceptance"]["confidence_used"]
     signals = of_kind(learning.events, "signal")
@@ -181,8 +192,6 @@ def test_a_backtest_records_with_a_real_client() -> None:
 
 async def test_learning_engine_starts_and_shuts_down_in_good_order() -> None:
     """Initialize waits for the sidecar, shutdown flushes; a small ring only makes it wait."""
-    from trimtab_client import EventBuilder, RecorderSettings
-
     with FakeSidecar() as fake:
         told: list[str] = []
         tt = connect(

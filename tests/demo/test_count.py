@@ -86,7 +86,9 @@ def test_counting_a_sidecar(break_it: Callable[[list[str]], object] | None) -> N
             accepted += [event.event_id for event in events]
         if break_it is not None:
             break_it(accepted)
-        found = independent_count(accepted, stored_events(client, "x", ["r-filtered", "r-baseline"]))
+        found = independent_count(
+            accepted, stored_events(client, "x", ["r-filtered", "r-baseline"])
+        )
     assert found.stored_count == 10
     assert found.is_clean == (break_it is None)
     assert found.foreign_count == (0 if break_it is None else 1)

@@ -37,7 +37,9 @@ def market() -> Market:
     return load_market(names, date(2019, 10, 1), date(2020, 12, 31))
 
 
-def played(market: Market, threshold: float = 0.0, tolerance: float = 0.5) -> tuple[Replay, list[Step]]:
+def played(
+    market: Market, threshold: float = 0.0, tolerance: float = 0.5
+) -> tuple[Replay, list[Step]]:
     """A replay that ran, and its steps."""
     replay = Replay(market, limits(threshold, tolerance))
     return replay, list(replay.steps())

@@ -1,9 +1,7 @@
 """A disk that refuses: the caller is told to come back, nothing is half stored, nothing is lost."""
 
 import random
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -12,30 +10,13 @@ from tests.conftest import Sidecar
 from tests.faults.checker import Record, Sent, faults
 from tests.faults.driver import CALL_S_MAX, Load, open_channel
 from tests.faults.events import body, event
+from tests.faults.process import full_disk
 from tests.faults.readers import filed_log, listed_log
 from tests.faults.waiting import until
 from tests.rpc.statuses import answer_of
 from trimtab.v1 import event_pb2
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1.event_service_pb2_grpc import EventServiceStub
-
-
-@contextmanager
-def full_disk(server: Sidecar, spare_bytes: int = 0) -> Iterator[None]:
-    """No file of the server may grow beyond its largest one plus `spare_bytes`, as on a full disk.
-
-    The kernel refuses the write that goes beyond (EFBIG); below, writes still succeed, so that a
-    commit may fail half-way.
-    """
-    written = [server.database, server.database.with_name(server.database.name + "-wal")]
-    largest = max(path.stat().st_size for path in written)
-    before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (largest + spare_bytes, before[1]))
-    try:
-        yield
-    finally:
-        if server.process.poll() is None:
-            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
 
 
 def events(count: int, seed: int, record: Record) -> list[event_pb2.Event]:

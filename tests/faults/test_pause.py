@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import grpc
 import pytest
@@ -10,16 +9,11 @@ import pytest
 from tests.conftest import Sidecar
 from tests.faults.checker import faults
 from tests.faults.driver import CALL_S_MAX, Load, open_channel
+from tests.faults.process import is_stopped
 from tests.faults.readers import filed_log
 from tests.faults.waiting import until
 from trimtab.v1 import admin_service_pb2
 from trimtab.v1.admin_service_pb2_grpc import AdminServiceStub
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether every thread of the process stands still."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return {(t / "stat").read_text().rpartition(") ")[2][0] for t in threads} == {"T"}
 
 
 def test_callers_wait_out_a_pause_and_lose_nothing(sidecar: Callable[..., Sidecar]) -> None:

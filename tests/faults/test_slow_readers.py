@@ -1,15 +1,14 @@
 """A WatchEvents reader that does not read is cut, resumes without a gap, and costs no memory."""
 
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 import grpc
 import pytest
 
 from tests.conftest import Sidecar
 from tests.faults.driver import CALL_S_MAX, Load
+from tests.faults.process import free_address, resident_bytes
 from tests.faults.readers import entry, watched_log
 from tests.faults.stalls import fill, metric, open_narrow_channel, stalled_watch
 from tests.faults.waiting import until
@@ -21,20 +20,6 @@ WATCHERS = "trimtab_watchers_open"
 STALLED = 100
 # What a hundred stalled watchers may add to the process, as a share of what it had.
 GROWTH_MAX = 1.4
-
-
-def free_address() -> str:
-    """A loopback address that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-
-def resident_bytes(pid: int) -> int:
-    """What the process holds in memory."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    pytest.fail("no VmRSS")
 
 
 def test_a_stalled_reader_is_cut_and_resumes_without_a_gap(

@@ -27,7 +27,7 @@ Code = grpc.StatusCode
 SERVICES = ("trimtab.v1.EventService", "trimtab.v1.AdminService")
 _UNARY = ("RecordEvent", "RecordEvents", "GetEvent", "ListEvents", "GetStats")
 # Wire types and lengths that no message of ours can have.
-_GARBAGE = (b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x05ab", b"\x0a\x04\x12\x02\xff\xfe")
+_GARBAGE = (b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x05ab", b"\x0a\x04\x0a\x02\xff\xfe")
 
 
 def _raw(channel: grpc.Channel, method: str, *, streams: str = "") -> Any:
@@ -38,7 +38,7 @@ def _raw(channel: grpc.Channel, method: str, *, streams: str = "") -> Any:
     )
 
 
-@pytest.mark.parametrize("garbage", _GARBAGE)
+@pytest.mark.parametrize("garbage", _GARBAGE, ids=bytes.hex)
 def test_bytes_that_are_no_message_get_the_transport_s_answer(
     channel: grpc.Channel, events: Stub, garbage: bytes
 ) -> None:

@@ -8,8 +8,8 @@ import pytest
 from tests.conftest import Sidecar
 from tests.faults.driver import CALL_S_MAX, open_channel
 from tests.faults.events import event
+from tests.faults.process import free_address, full_disk
 from tests.faults.stalls import metric
-from tests.faults.test_slow_readers import free_address
 from tests.faults.waiting import until
 from tests.telemetry.receiver import Receiver
 from trimtab.v1 import event_service_pb2 as pb
@@ -104,9 +104,6 @@ def test_sources_beyond_a_hundred_share_one_series(sidecar: Callable[..., Sideca
 @pytest.mark.parametrize("calls", [1, 3])
 def test_a_refused_commit_is_counted(sidecar: Callable[..., Sidecar], calls: int) -> None:
     """An operator sees that the database refuses."""
-    pytest.importorskip("resource")
-    from tests.faults.test_disk import full_disk
-
     metrics = free_address()
     server = sidecar("--prometheus-listen", metrics)
     with open_channel(server.address) as channel, full_disk(server):

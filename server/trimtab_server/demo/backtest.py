@@ -100,9 +100,10 @@ class MarketBacktest:
     def run_cycle(self) -> Summary:
         """Replays both books day by day and returns the summary, whose metric is recorded too."""
         results = {}
+        matured = self._matured_claims() if self.plan.use_calibration else None
         for number, book in enumerate(BOOKS):
             threshold = self.plan.threshold if book == "filtered" else 0.0
-            calibrator = self._calibrator() if self.plan.use_calibration else None
+            calibrator = WalkForward(self.market, matured) if matured is not None else None
             replay = Replay(self.market, limits(threshold, self.plan.risk_tolerance), calibrator)
             self._replay(replay, book, number, threshold)
             results[book] = replay
@@ -110,8 +111,8 @@ class MarketBacktest:
         self._send([self._metric(found)])
         return found
 
-    def _calibrator(self) -> WalkForward:
-        """Made from the signals' own provisional results; which are known when, it looks after."""
+    def _matured_claims(self) -> dict[int, list[tuple[float, bool]]]:
+        """Every signal's (claim, won) by the day it matured; WalkForward looks at the past only."""
         plain = Replay(self.market, limits(0.0, self.plan.risk_tolerance))
         for _ in plain.steps():
             pass
@@ -121,7 +122,7 @@ class MarketBacktest:
             if followed is not None:
                 pair = (made.proposal.confidence, followed[1] > 0)
                 results.setdefault(followed[0], []).append(pair)
-        return WalkForward(self.market, results)
+        return results
 
     def _builder(self, book: str) -> EventBuilder:
         return EventBuilder(source=SOURCE, environment="BACKTEST", run_id=self.run_id(book))
