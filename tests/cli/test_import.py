@@ -146,7 +146,8 @@ def test_a_dry_run_needs_no_sidecar_and_records_nothing(tmp_path: Path) -> None:
 def test_json_lines_of_a_trade_recorder_are_read(fake: FakeSidecar, tmp_path: Path) -> None:
     """clm_trades.jsonl: nested objects as dotted columns, --map where no alias fits."""
     line = {
-        "trade_id": "abc", "symbol": "BTC", "direction": "long", "timestamp": "2024-01-01T10:00:00Z",
+        "trade_id": "abc", "symbol": "BTC", "direction": "long",
+        "timestamp": "2024-01-01T10:00:00Z",
         "exit_timestamp": "2024-01-01T12:00:00Z", "pnl_pct": 1.25,
         "prediction": {"confidence": 0.81}, "models": ["xgb", "lgbm"], "win": True,
     }  # fmt: skip

@@ -122,7 +122,8 @@ def test_events_become_trades_by_the_rules() -> None:
     """Claims and times of the signal fill gaps; horizons are left out; shadows are marked."""
     events = [
         BUILD.signal(
-            signal_id="a", symbol="A", strategy="m", side="BUY", confidence=0.7, event_time_ns=DAY_NS
+            signal_id="a", symbol="A", strategy="m", side="BUY", confidence=0.7,
+            event_time_ns=DAY_NS,
         ),
         BUILD.outcome(signal_id="a", return_fraction=0.1, event_time_ns=3 * DAY_NS),
         BUILD.outcome(
@@ -155,7 +156,7 @@ def test_events_become_trades_by_the_rules() -> None:
 
 
 def test_a_signal_of_another_run_fills_no_gap() -> None:
-    """The join key is source, environment, run and signal id: same id elsewhere is another signal."""
+    """The key is source, environment, run and signal id: the same id elsewhere is another."""
     other = EventBuilder(source="alpha", environment="BACKTEST", run_id="r")
     events = [
         other.signal(signal_id="a", side="BUY", confidence=0.9, event_time_ns=1),

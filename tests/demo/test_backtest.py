@@ -73,7 +73,7 @@ def test_the_report_has_the_documented_keys_and_is_json(
 def test_every_decision_carries_all_three_verdicts(
     whole: tuple[dict[str, Any], list[Event]],
 ) -> None:
-    """Volatility, exposure (stateful, with its rule) and confidence, on every signal of both books."""
+    """Volatility, exposure (stateful, with its rule), confidence: on every signal of both books."""
     _, events = whole
     for book in ("baseline", "filtered"):
         decisions = of_kind(events, "decision", book)

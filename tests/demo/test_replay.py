@@ -54,7 +54,7 @@ def test_the_future_changes_nothing(market: Market, cut: int) -> None:
         return [
             s
             for s in kept
-            if (s.proposal.position if not hasattr(s, "position") else s.position) <= cut  # type: ignore[union-attr]
+            if (s.proposal.position if not hasattr(s, "position") else s.position) <= cut
             and not (isinstance(s, Closed) and s.return_fraction is None)
         ]
 

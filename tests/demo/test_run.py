@@ -25,7 +25,7 @@ PLAN = Plan(
 
 
 def test_a_demo_survives_the_kill_and_is_counted(tmp_path: Path) -> None:
-    """Two real processes, one SIGKILL midway, another start: 0 lost, 0 doubled, exit 0 at the end."""
+    """Two processes, one SIGKILL midway, another start: 0 lost, 0 doubled, exit 0 at the end."""
     places = fresh_places(tmp_path / "run" / "demo.db")
     told: list[str] = []
     with SidecarProcess(free_address(), places.database, places.beside(".log")) as sidecar:

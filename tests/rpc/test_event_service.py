@@ -39,9 +39,7 @@ def test_an_event_of_each_kind_comes_back_as_it_was(events: Stub, kind: str) -> 
     assert back.ingest_time.seconds >= RECENT_S
     back.ClearField("sequence")
     back.ClearField("ingest_time")
-    assert back.SerializeToString(deterministic=True) == event.SerializeToString(
-        deterministic=True
-    )
+    assert back.SerializeToString(deterministic=True) == event.SerializeToString(deterministic=True)
 
 
 @settings(
@@ -61,9 +59,7 @@ def test_every_valid_event_comes_back_as_it_was(events: Stub, event: event_pb2.E
     for each in (back, event):
         each.ClearField("sequence")
         each.ClearField("ingest_time")
-    assert back.SerializeToString(deterministic=True) == event.SerializeToString(
-        deterministic=True
-    )
+    assert back.SerializeToString(deterministic=True) == event.SerializeToString(deterministic=True)
     again = _record(events, event)
     assert (again.sequence, again.duplicate) == (recorded.sequence, True)
 
@@ -123,9 +119,7 @@ def test_a_batch_of_nothing_but_bad_events_is_answered(events: Stub) -> None:
     before = events.GetStats(pb.GetStatsRequest()).last_sequence
     request = pb.RecordEventsRequest(events=[event_pb2.Event()] * 2_000)
     results = events.RecordEvents(request, timeout=20).results
-    assert {result.rejection.reason for result in results} == {
-        error_pb2.ERROR_REASON_INVALID_FIELD
-    }
+    assert {result.rejection.reason for result in results} == {error_pb2.ERROR_REASON_INVALID_FIELD}
     assert events.GetStats(pb.GetStatsRequest()).last_sequence == before
 
 
@@ -160,9 +154,7 @@ def _bad_filter(**fields: Any) -> pb.EventFilter:
         (_bad_filter(source="\n", kinds=[-1]), ["filter.source", "filter.kinds[0]"]),
     ],
 )
-def test_a_bad_filter_names_its_field(
-    events: Stub, bad: pb.EventFilter, fields: list[str]
-) -> None:
+def test_a_bad_filter_names_its_field(events: Stub, bad: pb.EventFilter, fields: list[str]) -> None:
     """ListEvents and WatchEvents hold a filter to the same rules."""
     calls: tuple[Callable[[], object], ...] = (
         lambda: events.ListEvents(pb.ListEventsRequest(filter=bad)),

@@ -220,11 +220,17 @@ def test_open_comes_once_and_messages_are_not_empty(events: Stub) -> None:
         (pb.Batch(first_seq=1), "INVALID_FIELD", "batch.events"),
         (pb.Batch(first_seq=0, events=[an_event()]), "INVALID_FIELD", "batch.first_seq"),
         (pb.Batch(first_seq=-5, events=[an_event()]), "INVALID_FIELD", "batch.first_seq"),
-        (pb.Batch(first_seq=1, events=[event_pb2.Event()] * 2_001), "BATCH_TOO_LARGE", "batch.events"),
+        (
+            pb.Batch(first_seq=1, events=[event_pb2.Event()] * 2_001),
+            "BATCH_TOO_LARGE",
+            "batch.events",
+        ),
     ],
     ids=["empty", "number 0", "negative number", "too many"],
 )
-def test_a_bad_batch_ends_the_stream(events: Stub, batch: pb.Batch, reason: str, field: str) -> None:
+def test_a_bad_batch_ends_the_stream(
+    events: Stub, batch: pb.Batch, reason: str, field: str
+) -> None:
     """A batch that cannot be numbered or is too large is INVALID_ARGUMENT, and stores nothing."""
     stream = Conversation(events).__enter__()
     stream.say(batch=batch)

@@ -236,7 +236,7 @@ def test_a_unix_socket_serves_as_well(sidecar: Callable[..., Sidecar], tmp_path:
     one = sidecar(listen=f"unix:{path}")
     assert one.address == f"unix:{path}"
     with grpc.insecure_channel(one.address) as channel:
-        assert Stub(channel).RecordEvent(
-            pb.RecordEventRequest(event=an_event()), timeout=20
-        ).sequence
+        assert (
+            Stub(channel).RecordEvent(pb.RecordEventRequest(event=an_event()), timeout=20).sequence
+        )
     assert one.terminate() == 0

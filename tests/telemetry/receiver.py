@@ -60,11 +60,11 @@ def words(attributes: Iterable[KeyValue]) -> dict[str, str]:
     return {pair.key: pair.value.string_value for pair in attributes}
 
 
-class _Traces(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc]  # untyped
+class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self, collected: Collected) -> None:
         self._collected = collected
 
-    def Export(self, request: trace_service_pb2.ExportTraceServiceRequest, _: Any) -> Any:
+    def Export(self, request: trace_service_pb2.ExportTraceServiceRequest, _: Any) -> Any:  # noqa: N802  (OTLP's name)
         """Keeps the spans."""
         for group in request.resource_spans:
             self._collected.services.add(words(group.resource.attributes)["service.name"])
@@ -73,11 +73,11 @@ class _Traces(trace_service_pb2_grpc.TraceServiceServicer):  # type: ignore[misc
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
-class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):  # type: ignore[misc]  # untyped
+class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
     def __init__(self, collected: Collected) -> None:
         self._collected = collected
 
-    def Export(self, request: metrics_service_pb2.ExportMetricsServiceRequest, _: Any) -> Any:
+    def Export(self, request: metrics_service_pb2.ExportMetricsServiceRequest, _: Any) -> Any:  # noqa: N802  (OTLP's name)
         """Keeps the newest state of each metric."""
         for group in request.resource_metrics:
             for scope in group.scope_metrics:
@@ -92,10 +92,10 @@ class Receiver:
     def __init__(self) -> None:
         self.collected = Collected()
         self._server = grpc.server(ThreadPoolExecutor(2))
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(  # type: ignore[no-untyped-call]
             _Traces(self.collected), self._server
         )
-        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(
+        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(  # type: ignore[no-untyped-call]
             _Metrics(self.collected), self._server
         )
         port = self._server.add_insecure_port("127.0.0.1:0")

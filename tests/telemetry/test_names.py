@@ -22,9 +22,10 @@ def spelled_names(source: str) -> Iterator[str]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if id(node) not in docstrings and NAME.fullmatch(node.value):
-                yield node.value
+        if not isinstance(node, ast.Constant) or id(node) in docstrings:
+            continue
+        if isinstance(node.value, str) and NAME.fullmatch(node.value):
+            yield node.value
 
 
 def test_no_other_module_spells_a_name() -> None:

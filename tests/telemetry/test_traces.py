@@ -85,7 +85,7 @@ def linked(span: Span) -> set[bytes]:
 def test_an_event_is_one_connected_trace_from_engine_to_acknowledgement(
     sidecar: Callable[..., Sidecar], receiver: Receiver, engine: Tracer, record: Record
 ) -> None:
-    """engine's span -> ingest -> commit and acknowledge, in one trace, with times in order."""
+    """The engine's span -> ingest -> commit and acknowledge, in one trace, with times in order."""
     made, trace_id = traced_event(engine, seed=1)
     found = collected_after(sidecar, receiver, record, [made])
     root = found.one("engine.signal", trace_id)

@@ -1,9 +1,7 @@
 """The sidecar as a process of its own: started, killed without warning, started again, stopped."""
 
 import contextlib
-import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
@@ -28,19 +26,35 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-def _lines(stream: IO[str]) -> "queue.Queue[str | None]":
-    """The stream's lines, read by a thread so that waiting can time out; None at its end."""
-    lines: queue.Queue[str | None] = queue.Queue(maxsize=1000)
+class _Output:
+    """The lines of a stream, read by a thread so that waiting for one can time out."""
 
-    def read() -> None:
-        for line in stream:
-            with contextlib.suppress(queue.Full):  # nobody reads after the first line
-                lines.put_nowait(line)
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(maxsize=1000)
+        self._thread = threading.Thread(target=self._read, name="sidecar-output", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with self._stream:
+            for line in self._stream:
+                self._put(line)
+        self._put(None)
+
+    def _put(self, line: str | None) -> None:
+        # Nobody reads behind the first line: what comes later may be dropped.
         with contextlib.suppress(queue.Full):
-            lines.put_nowait(None)
+            self._lines.put_nowait(line)
 
-    threading.Thread(target=read, name="sidecar-output", daemon=True).start()
-    return lines
+    def until_silent(self) -> Iterator[str]:
+        """Lines until the stream ends, or none comes for 30 s."""
+        with contextlib.suppress(queue.Empty):
+            while (line := self._lines.get(timeout=READY_TIMEOUT_S)) is not None:
+                yield line
+
+    def close(self) -> None:
+        """Waits until the stream of an ended process is read and closed."""
+        self._thread.join(STOP_TIMEOUT_S)
 
 
 class SidecarProcess:
@@ -55,6 +69,7 @@ class SidecarProcess:
         self.log = log
         self.start_count = 0
         self._process: subprocess.Popen[str] | None = None
+        self._output: _Output | None = None
 
     @property
     def pid(self) -> int | None:
@@ -73,24 +88,13 @@ class SidecarProcess:
                 command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
             )
         assert process.stdout is not None
-        self._process = process
+        self._process, self._output = process, _Output(process.stdout)
         self.start_count += 1
-        for line in self._until_silent(_lines(process.stdout)):
+        for line in self._output.until_silent():
             if "listening on" in line:
                 return line.strip()
         self.kill()
         raise SidecarFailedError(f"the sidecar did not start; its log: {self._log_end()}")
-
-    @staticmethod
-    def _until_silent(lines: "queue.Queue[str | None]") -> Iterator[str]:
-        while True:
-            try:
-                line = lines.get(timeout=READY_TIMEOUT_S)
-            except queue.Empty:
-                return
-            if line is None:
-                return
-            yield line
 
     def _log_end(self) -> str:
         text = self.log.read_text(encoding="utf-8", errors="replace").strip()
@@ -100,25 +104,30 @@ class SidecarProcess:
         """SIGKILL: no warning, no last commit, no goodbye."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
-            self._process = None
+            self._ended(self._process)
 
     def stop(self) -> int:
         """SIGTERM and wait; returns its exit code (0 = in good order)."""
         if self._process is None:
             return 0
-        process, self._process = self._process, None
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGTERM)
+        process = self._process
+        process.terminate()
         try:
-            return process.wait(STOP_TIMEOUT_S)
+            process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            return process.wait()
+        return self._ended(process)
 
     def wait(self) -> int:
         """Waits until it ends by itself; returns its exit code."""
         return self._process.wait() if self._process is not None else 0
+
+    def _ended(self, process: subprocess.Popen[str]) -> int:
+        code = process.wait()
+        if self._output is not None:
+            self._output.close()
+        self._process = self._output = None
+        return code
 
     def __enter__(self) -> Self:
         return self
