@@ -3,6 +3,7 @@ and of chance. `serve` runs a sidecar until SIGTERM or SIGINT."""
 
 import asyncio
 import contextlib
+import errno
 import gc
 import ipaddress
 import os
@@ -57,6 +58,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     Raises ConfigurationError when it cannot start.
     """
     _refuse_remote(settings.listen)
+    _refuse_taken(settings.listen)
     set_up_logs(settings.log_level, settings.log_format)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # What start-up made stays; what requests make dies young or is counted by the thousand.
@@ -80,9 +82,7 @@ class Sidecar:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        telemetry, close_telemetry = set_up_telemetry(
-            _targets(settings), __version__, self._boot_id
-        )
+        telemetry, close_telemetry = self._telemetry()
         with contextlib.ExitStack() as closing:
             closing.callback(close_telemetry)
             store = self._store()
@@ -103,6 +103,13 @@ class Sidecar:
                 await server.stop(settings.grace_s * _CALLERS_SHARE)
             finally:
                 await ingest.stop()
+
+    def _telemetry(self) -> tuple[Telemetry, Callable[[], None]]:
+        try:
+            return set_up_telemetry(_targets(self._settings), __version__, self._boot_id)
+        except (OSError, OverflowError, ValueError) as error:
+            address = self._settings.prometheus_listen
+            raise ConfigurationError(f"prometheus_listen: {address!r}: {error}") from error
 
     def _store(self) -> Store:
         settings = self._settings
@@ -207,7 +214,7 @@ def _refuse_remote(listen: str) -> None:
     if listen.startswith("unix:"):
         return
     host, _, port = listen.rpartition(":")
-    if not port.isdigit() or int(port) > 65_535:
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535):
         raise ConfigurationError(f"listen: {listen!r} is not host:port or unix:/path")
     try:
         local = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
@@ -218,6 +225,25 @@ def _refuse_remote(listen: str) -> None:
             f"listen: {listen} is not a loopback address or a Unix socket; without TLS and tokens"
             " the sidecar serves this machine only"
         )
+
+
+def _refuse_taken(listen: str) -> None:
+    """Raises ConfigurationError when another process serves the address: gRPC would take over its
+    Unix socket, and says more than one clear line about its port."""
+    is_taken = False
+    try:
+        if listen.startswith("unix:"):
+            with socket.socket(socket.AF_UNIX) as probe:
+                is_taken = probe.connect_ex(listen.removeprefix("unix:")) == 0
+        else:
+            host, _, port = listen.rpartition(":")
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host.strip("[]"), int(port)))
+    except OSError as error:
+        is_taken = error.errno == errno.EADDRINUSE
+    if is_taken:
+        raise ConfigurationError(f"cannot listen on {listen}: another process does")
 
 
 def _new_event_id() -> str:

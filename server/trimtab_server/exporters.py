@@ -1,6 +1,8 @@
 """Sets up where telemetry goes: OpenTelemetry's SDK, the Prometheus endpoint, log lines."""
 
+import contextlib
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, MutableMapping
@@ -12,6 +14,7 @@ from opentelemetry import trace
 
 from trimtab_server.telemetry import SERVICE, Telemetry
 
+_STANDARD_ERROR = 2
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -43,11 +46,11 @@ def set_up_logs(log_level: str, log_format: str) -> None:
     structlog.configure(
         processors=[*stamps, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(),
         cache_logger_on_first_use=False,
     )
     # What libraries log takes the same form.
-    lines = logging.StreamHandler(sys.stderr)
+    lines = _LibraryLines()
     lines.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *stamps],
@@ -59,6 +62,23 @@ def set_up_logs(log_level: str, log_format: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # grpc tells, with a traceback, of each caller that left before it took its status.
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_lost_status)
+
+
+class _Lines:
+    """Standard error, a line a write. A line that cannot be written is lost: a full disk or a
+    reader that is gone must not end the server."""
+
+    def msg(self, line: str) -> None:
+        """Writes one line."""
+        with contextlib.suppress(OSError):
+            os.write(_STANDARD_ERROR, f"{line}\n".encode())
+
+    debug = info = warning = error = msg
+
+
+class _LibraryLines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _Lines().msg(self.format(record))
 
 
 def _is_no_lost_status(record: logging.LogRecord) -> bool:

@@ -157,5 +157,5 @@ def _from_file(config: Path | None) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(config.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(f"cannot read {config}: {error}") from error

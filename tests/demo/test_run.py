@@ -7,7 +7,7 @@ import pytest
 
 from trimtab_server.demo.backtest import Plan
 from trimtab_server.demo.count import independent_count
-from trimtab_server.demo.page import demo_page
+from trimtab_server.demo.page import demo_page, threshold_text
 from trimtab_server.demo.run import (
     EngineFailedError,
     Places,
@@ -83,3 +83,32 @@ def test_an_order_survives_its_way_to_the_process() -> None:
     """What the parent asks for is what the engine reads."""
     order = Order(PLAN, "127.0.0.1:1", Path("a"), Path("b"), Path("c"))
     assert order_from_json(order.as_json()) == order
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ([-1.0, 1.0], "not decided"),
+        ([0.5, 1.0], "raised the win rate"),
+        ([-1.0, -0.5], "lowered the win rate"),
+        (None, "not decided"),
+    ],
+)
+def test_the_sentence_on_the_threshold_promises_no_more_than_its_intervals(
+    bounds: list[float] | None, words: str
+) -> None:
+    """An interval that includes zero, or none at all, is "not decided"."""
+    undecided = [-1.0, 1.0]
+    report = {
+        "threshold": 0.8,
+        "baseline": {"trade_count": 1000},
+        "filtered": {"trade_count": 100},
+        "improvement": {
+            "intervals": {
+                "win_rate_change_pct": bounds,
+                "sharpe_ratio_change": undecided,
+                "profit_factor_change": None,
+            }
+        },
+    }
+    assert words in threshold_text(report)

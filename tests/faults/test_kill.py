@@ -36,6 +36,7 @@ def kill_and_continue(
             server.kill()
             server.restart()
         load.drain()
+    print(f"{len(load.record.sent)} events sent, {rounds} kills, {len(load.endings)} cuts")
     assert load.protocol_faults == []
     assert {ending.code for ending in load.endings} <= CUT | {grpc.StatusCode.OK}
     watched = watched_log(server.address)
@@ -51,6 +52,7 @@ def kill_and_continue(
     assert {entry.event_id for entry in filed} == valid, "after draining everything is stored"
 
 
+@pytest.mark.timeout(300)
 def test_sigkill_at_random_moments_loses_doubles_reorders_and_invents_nothing(
     sidecar: Callable[..., Sidecar],
 ) -> None:

@@ -13,9 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-if not __package__:  # `make bench` may start this file by its path
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
 import pytest
 
 from tests.load.context import FULL, QUICK, Bench, test_folder
@@ -68,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = QUICK if given.quick else FULL
     with Bench(sizes, rounds, test_folder(), lambda words: print(words, file=sys.stderr)) as bench:
         report = run(bench, given.only or list(MEASUREMENTS))
+    if given.quick:
+        report.notes.append("quick: small sizes tell that the bench works, not what is met")
     print(report.text())
     if given.markdown:
         given.markdown.write_text(report.markdown(), "utf-8")

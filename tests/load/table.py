@@ -36,14 +36,19 @@ class Row:
         """Whether the target is met; None where there is none."""
         if self.target is None:
             return None
-        return self.ratio >= self.target if self.at_least else self.ratio <= self.target
+        return self._is_within(self.ratio, self.target)
+
+    def _is_within(self, ratio: float, target: float) -> bool:
+        return ratio >= target if self.at_least else ratio <= target
 
     @property
     def verdict(self) -> str:
-        """Met or missed, and by how much of the target."""
-        if self.target is None or self.met is None:
+        """Met or missed, by how much of the target, and whether all rounds agree."""
+        if self.target is None:
             return "-"
-        return "met" if self.met else f"MISSED by {abs(self.ratio / self.target - 1):.0%}"
+        words = "met" if self.met else f"MISSED by {abs(self.ratio / self.target - 1):.0%}"
+        agreed = len({self._is_within(ratio, self.target) for ratio in self.ratios}) == 1
+        return words if agreed else f"{words} (not in every round)"
 
     def cells(self) -> tuple[str, ...]:
         """The row as words."""

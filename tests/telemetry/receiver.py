@@ -64,7 +64,7 @@ class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self, collected: Collected) -> None:
         self._collected = collected
 
-    def Export(self, request: trace_service_pb2.ExportTraceServiceRequest, _: Any) -> Any:  # noqa: N802  (OTLP's name)
+    def Export(self, request: Any, _: Any) -> Any:  # noqa: N802  (OTLP's name)
         """Keeps the spans."""
         for group in request.resource_spans:
             self._collected.services.add(words(group.resource.attributes)["service.name"])
@@ -77,7 +77,7 @@ class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
     def __init__(self, collected: Collected) -> None:
         self._collected = collected
 
-    def Export(self, request: metrics_service_pb2.ExportMetricsServiceRequest, _: Any) -> Any:  # noqa: N802  (OTLP's name)
+    def Export(self, request: Any, _: Any) -> Any:  # noqa: N802  (OTLP's name)
         """Keeps the newest state of each metric."""
         for group in request.resource_metrics:
             for scope in group.scope_metrics:

@@ -1,6 +1,7 @@
 """Log lines are JSON, one object a line, and name the trace that they belong to."""
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import Sidecar
+from tests.faults.driver import CALL_S_MAX, open_channel
+from tests.faults.events import event
+from trimtab.v1 import event_service_pb2 as pb
+from trimtab.v1.event_service_pb2_grpc import EventServiceStub
 
 SET_UP = """
 import logging
@@ -66,3 +71,13 @@ def test_every_line_of_a_server_s_life_is_json(sidecar: Callable[..., Sidecar]) 
     assert server.terminate() == 0
     told = [json.loads(line)["event"] for line in server.log.splitlines()]
     assert {"serving", "stopping"} <= set(told)
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(sidecar: Callable[..., Sidecar]) -> None:
+    """With a full disk behind standard error the sidecar starts, records and ends in order."""
+    server = sidecar(wrapper=("sh", "-c", 'exec "$@" 2>/dev/full', "sh"))
+    made = event(random.Random(1), "alpha")
+    with open_channel(server.address) as channel:
+        stub = EventServiceStub(channel)
+        stub.RecordEvent(pb.RecordEventRequest(event=made), timeout=CALL_S_MAX)
+    assert server.terminate() == 0

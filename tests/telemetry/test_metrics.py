@@ -1,8 +1,13 @@
 """The numbers that the sidecar tells about itself, over OTLP and for Prometheus."""
 
 import random
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import grpc
 import pytest
 
 from tests.conftest import Sidecar
@@ -101,16 +106,28 @@ def test_sources_beyond_a_hundred_share_one_series(sidecar: Callable[..., Sideca
     assert metric(metrics, "trimtab_events_total", **stored) == 104
 
 
-@pytest.mark.parametrize("calls", [1, 3])
-def test_a_refused_commit_is_counted(sidecar: Callable[..., Sidecar], calls: int) -> None:
-    """An operator sees that the database refuses."""
+def test_a_refused_commit_is_counted(sidecar: Callable[..., Sidecar]) -> None:
+    """An operator sees how often the database refused, and why."""
     metrics = free_address()
     server = sidecar("--prometheus-listen", metrics)
     with open_channel(server.address) as channel, full_disk(server):
         stub = EventServiceStub(channel)
         made = event(random.Random(3), "alpha", padding=50_000)
-        for _ in range(calls):
-            with pytest.raises(Exception, match="refused"):
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError, match="refused"):
                 stub.RecordEvent(pb.RecordEventRequest(event=made), timeout=CALL_S_MAX)
         failures = "trimtab_commit_failures_total"
-        assert metric(metrics, failures, reason="STORE_UNAVAILABLE") == calls
+        assert metric(metrics, failures, reason="STORE_UNAVAILABLE") == 3
+
+
+@pytest.mark.parametrize("wrong", ["taken", "nonsense", "127.0.0.1:99999"])
+def test_an_address_that_cannot_serve_metrics_is_named(disk_path: Path, wrong: str) -> None:
+    """A start that cannot work says which setting is at fault, in a line and not in a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}" if wrong == "taken" else wrong
+        command = [sys.executable, "-m", "trimtab_server", "serve", "--listen", "127.0.0.1:0"]
+        command += ["--database", str(disk_path / "no.db"), "--prometheus-listen", address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("trimtab: prometheus_listen: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -156,7 +156,7 @@ def _tell(
     elif what == "killed":
         waiting = line["events"] - line["durable"]
         progress.console.print(
-            f"[bold red]SIGKILL[/bold red] to the sidecar at {line['day']}: "
+            f"[bold red]SIGKILL[/bold red] to the sidecar half way ({line['book']} book): "
             f"{line['durable']:,} events durable, {waiting:,} accepted and on their way"
         )
     elif what == "restarted":
@@ -196,6 +196,7 @@ def _print_report(
         book_rows,
         guard_rows,
         split_text,
+        threshold_text,
     )
     from trimtab_server.demo.run import full_report
     from trimtab_server.domain.calibration_page import calibration_json
@@ -213,13 +214,15 @@ def _print_report(
     for row in book_rows(plain):
         books.add_row(*row)
     console.print(books)
+    console.print(threshold_text(plain), style="bold")
     console.print(f"{acceptance_text(plain)} {split_text(plain)}")
     console.rule("claimed confidence against win rate", align="left")
     print_calibration(console, calibration, "Baseline outcomes, read back from the log.")
     console.rule("what each guard blocked (provisional)", align="left")
-    for _, guard, blocked, alone, won, mean, missed, avoided, effect in guard_rows(plain):
+    for book, guard, blocked, alone, won, mean, missed, avoided, effect in guard_rows(plain):
         console.print(
-            f"[bold]{guard}[/bold] blocked {blocked}, {alone} alone; those would have won {won}, "
+            f"{book} book, [bold]{guard}[/bold]: blocked {blocked}, {alone} alone; those would "
+            f"have won {won}, "
             f"mean {mean}; missed {missed}, avoided {avoided}: {effect}"
         )
     console.print(PROVISIONAL, style="dim")

@@ -113,6 +113,30 @@ def guard_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
+def threshold_text(report: dict[str, Any]) -> str:
+    """What the threshold did, in one sentence that promises no more than the intervals."""
+    base, filtered, change = report["baseline"], report["filtered"], report["improvement"]
+    kept = f"The threshold {report['threshold']:.2f} kept {filtered['trade_count']:,} trades of "
+    kept += f"{base['trade_count']:,}"
+    names = {
+        "win_rate_change_pct": "the win rate",
+        "sharpe_ratio_change": "the Sharpe ratio",
+        "profit_factor_change": "the profit factor",
+    }
+    better, worse = [], []
+    for key, words in names.items():
+        interval = change["intervals"][key]
+        if interval is not None and interval[0] > 0:
+            better.append(words)
+        elif interval is not None and interval[1] < 0:
+            worse.append(words)
+    if not better and not worse:
+        return f"{kept}; whether it helped or hurt is not decided by this data."
+    told = [f"it raised {', '.join(better)}"] if better else []
+    told += [f"it lowered {', '.join(worse)}"] if worse else []
+    return f"{kept}; {' and '.join(told)}, beyond what chance would do."
+
+
 def split_text(report: dict[str, Any]) -> str:
     """The baseline's own trades, split at the threshold, and what any day would have made."""
     split = report["split_of_baseline_trades"]
@@ -152,8 +176,9 @@ def killed_text(report: dict[str, Any]) -> str:
         return f"{report['count']['line']}."
     waiting = killed["accepted_by_then"] - killed["durable_by_then"]
     return (
-        f"The sidecar was killed with SIGKILL while the engine was at {killed['engine_day']}, with "
-        f"{waiting:,} accepted events not yet durable, and started again on the same file. "
+        f"The sidecar was killed with SIGKILL half way (the engine began its "
+        f"{killed['engine_book']} book), with {waiting:,} accepted events not yet durable, and "
+        f"started again on the same file. "
         f"Independent count: {report['count']['line']}."
     )
 
@@ -203,6 +228,7 @@ def demo_page(report: dict[str, Any], calibration: CalibrationReport) -> str:
             series["day"],
             {"baseline": series["baseline"], "filtered": series["filtered"]},
         ),
+        paragraph(threshold_text(report)),
         paragraph(f"{acceptance_text(report)} {split_text(report)}"),
         paragraph(report["definitions"], "note"),
         heading("Does the claimed confidence mean anything?"),

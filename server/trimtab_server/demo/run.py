@@ -167,6 +167,7 @@ def full_report(result: DemoResult, calibration: dict[str, Any]) -> dict[str, An
         if killed is None
         else {
             "signal": "SIGKILL",
+            "engine_book": killed.book,
             "engine_day": killed.day,
             "accepted_by_then": killed.event_count,
             "durable_by_then": killed.durable_count,

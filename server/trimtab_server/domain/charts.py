@@ -144,14 +144,14 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> str:
             f'<circle cx="{x:.1f}" cy="{frame.y(one.win_rate):.1f}" r="5" class="fill-a">'
             f"<title>{escape(tip)}</title></circle>"
         )
-    parts.append(_text(frame.left - 8, frame.top - 8, "win rate", "end", "axis"))
+    parts.append(_text(frame.left - 8, frame.top - 20, "win rate", "end", "axis"))
     parts += _claim_counts(bins, frame)
-    return _svg(510, "Claimed confidence against win rate", parts)
+    return _svg(522, "Claimed confidence against win rate", parts)
 
 
 def _claim_counts(bins: Sequence[ReliabilityBin], above: _Frame) -> list[str]:
     most = max((one.n for one in bins), default=1)
-    frame = _Frame(above.left, 408, above.width, 58, 0.0, 1.0, 0.0, float(most))
+    frame = _Frame(above.left, 420, above.width, 58, 0.0, 1.0, 0.0, float(most))
     base = frame.top + frame.height
     parts = [_line(frame.left, base, frame.left + frame.width, base, "axis-line")]
     for one in bins:
@@ -213,7 +213,7 @@ def interval_chart(title: str, rows: Sequence[IntervalRow], axis: str) -> str:
     pad = 0.08 * (high - low) or 0.01
     height = 30.0 * max(1, len(rows))
     frame = _Frame(190, 14, WIDTH - 190 - 130, height, low - pad, high + pad, 0.0, 1.0)
-    parts = _grid_x(frame, tick_values(frame.x_low, frame.x_high, 5), percent_text)
+    parts = _grid_x(frame, tick_values(frame.x_low, frame.x_high, 8), percent_text)
     parts.append(_line(frame.x(0), frame.top, frame.x(0), frame.top + height, "zero"))
     if not rows:
         parts.append(_text(frame.left + frame.width / 2, 34, "nothing to show", kind="legend"))

@@ -57,9 +57,9 @@ def sharpe_ratio(
     Raises ValueError for a value that is not finite.
     """
     r = _finite(period_returns, "period_returns")
-    if r.size < 2 or np.ptp(r) == 0.0:
-        return None
-    return float(r.mean() / r.std(ddof=1) * np.sqrt(periods_per_year))
+    # Differences below the smallest normal number have a standard deviation of zero.
+    spread = float(r.std(ddof=1)) if r.size > 1 and np.ptp(r) > 0.0 else 0.0
+    return float(r.mean()) / spread * float(np.sqrt(periods_per_year)) if spread > 0 else None
 
 
 def max_drawdown(period_returns: FloatArray) -> float | None:
@@ -85,7 +85,7 @@ def _sharpes(paths: FloatArray, periods_per_year: float) -> FloatArray:
     spread = paths.std(axis=1, ddof=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio: FloatArray = paths.mean(axis=1) / spread * np.sqrt(periods_per_year)
-    ratio[np.ptp(paths, axis=1) == 0.0] = np.nan
+    ratio[(np.ptp(paths, axis=1) == 0.0) | (spread == 0.0)] = np.nan
     return ratio
 
 

@@ -95,9 +95,9 @@ class Ingest:
         await self._admit(append)
         done: asyncio.Future[Appended] = self._loop.create_future()
         job = _Job(append, done, urgent, self._monotonic(), self._now_ns(), traceparents)
+        self._put(job)
         self.events_buffered += len(append.events)
         self.bytes_buffered += append.byte_count
-        self._put(job)
         return done
 
     async def open_producer(self, producer: Producer) -> int:

@@ -129,23 +129,25 @@ class _Commit:
         when one was neither: then the number was used for something else."""
         old = wanted.events[:old_count]
         stored = self._stored([item.event_id for item in old if isinstance(item, Event)])
-        # A resend may stand right behind the first sending, in the same commit.
-        claimed = {claim.event.event_id: claim.event.body for claim in self._claims}
+        # A resend may stand right behind the first sending, in the same commit. The first claim
+        # of an id is the one that will be stored.
+        claimed = {claim.event.event_id: claim.event.body for claim in reversed(self._claims)}
         for i, item in enumerate(old):
             if isinstance(item, Rejection):
                 result.rejections[i] = item
                 continue
             seq = wanted.first_seq + i
             row = stored.get(item.event_id)
-            if row is not None and row.body == item.body:
-                result.sequences[i] = row.sequence
+            body = row.body if row is not None else claimed.get(item.event_id)
+            if body == item.body:
                 result.duplicates.add(i)
-            elif item.body == claimed.get(item.event_id):
-                result.duplicates.add(i)
-                self._has_repeats = True
+                if row is not None:
+                    result.sequences[i] = row.sequence
+                else:
+                    self._has_repeats = True
             elif (kept := self._rejection(wanted, seq)) is not None:
                 result.rejections[i] = kept
-            elif row is not None:
+            elif body is not None:
                 result.rejections[i] = _reused(item)
             else:
                 result.error_reason = Reason.SEQUENCE_REUSED
