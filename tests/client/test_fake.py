@@ -81,3 +81,11 @@ def test_a_stopped_fake_is_unavailable(fake: FakeSidecar) -> None:
     fake.stop()
     with Client(fake.address, timeout_s=0.2) as client, pytest.raises(Unavailable):
         client.get_stats()
+
+
+@pytest.mark.parametrize("token", ["x", "-1", "٣", "9" * 30])
+def test_a_token_that_is_none_names_its_field(fake: FakeSidecar, token: str) -> None:
+    """As the server answers it, never UNKNOWN."""
+    with Client(fake.address) as client, pytest.raises(InvalidArgument) as refused:
+        client.list_events(page_token=token)
+    assert [violation.field for violation in refused.value.field_violations] == ["page_token"]

@@ -129,12 +129,12 @@ def _holds(store: Store, model: Model) -> None:
 
 
 @settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(commits=st.lists(st.lists(_appends(), min_size=1, max_size=4), min_size=1, max_size=8))
+@given(commits=st.lists(st.lists(_appends(), min_size=1, max_size=4), min_size=3, max_size=14))
 def test_any_history_of_appends_is_as_the_model_says(
     backend: Backend, commits: list[list[Append]]
 ) -> None:

@@ -16,7 +16,7 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 from google.rpc import error_details_pb2, status_pb2
 
 from trimtab.v1 import admin_service_pb2, event_service_pb2
-from trimtab_client.errors import DOMAIN
+from trimtab_client.errors import DOMAIN, FieldViolation
 from trimtab_client.fake_log import Refusal, matches, rejection_of
 
 if TYPE_CHECKING:
@@ -124,7 +124,13 @@ class _Events:
         )
 
     def _page(self, found: list[Any], request: Any, size: int) -> tuple[list[Any], str]:
-        start = int(request.page_token or 0)
+        token = request.page_token or "0"
+        if not (token.isascii() and token.isdigit() and len(token) < 10):
+            violation = FieldViolation("page_token", "is no token of this fake")
+            raise Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", violations=[violation]
+            )
+        start = int(token)
         end = start + min(request.page_size or size, self._fake.limits.page_size_max)
         return found[start:end], str(end) if end < len(found) else ""
 
