@@ -20,7 +20,7 @@ from trimtab.v1 import event_pb2
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1.event_service_pb2_grpc import EventServiceStub
 
-RETRY_S = 0.02
+RETRY_S = 0.15
 CALL_S_MAX = 20.0
 DRAIN_S_MAX = 30.0
 EVENTS_IN_FLIGHT_MAX = 240

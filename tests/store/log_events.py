@@ -25,12 +25,12 @@ def an_event(
     kind: EventKind = EventKind.SIGNAL,
     source: str = "alpha",
     environment: int = Environment.PAPER,
-    run_id: str | None = None,
+    run_id: str = "",
     time_ns: int = TIME_NS,
     available_ns: int | None = None,
-    signal_id: str | None = None,
-    strategy: str | None = None,
-    symbol: str | None = None,
+    signal_id: str = "",
+    strategy: str = "",
+    symbol: str = "",
 ) -> Event:
     """An event whose id and body follow from its number, unless told."""
     return Event(

@@ -175,13 +175,24 @@ def test_a_resend_repeats_its_rejections(store: Store) -> None:
 
 
 def test_a_number_that_was_refused_stays_refused(store: Store) -> None:
-    """Another event under it is answered with the rejection that its owner was told."""
+    """Another event under it is answered with the rejection that its owner was told, in a later
+    commit and in the same one."""
     store.open_producer(PRODUCER)
-    store.append([batch(1, rejected("bad", field="price"))])
-    (result,) = store.append([batch(1, an_event(5))])
-    assert result.error_reason is None
-    assert result.rejections[0].violations[0].field == "price"
+    sent, other = batch(1, rejected("bad", field="price")), batch(1, an_event(5))
+    for result in (store.append([sent, other])[1], store.append([other])[0]):
+        assert result.error_reason is None
+        assert result.rejections[0].violations[0].field == "price"
     assert _bodies(store) == []
+
+
+def test_a_resent_impostor_is_refused_twice_in_one_commit(store: Store) -> None:
+    """It is held against the event that will be stored, not against its own first sending."""
+    store.open_producer(PRODUCER)
+    impostor = batch(1, an_event(5, body=b"x"))
+    _, first, second = store.append([unary(an_event(5)), impostor, impostor])
+    for result in (first, second):
+        assert (result.error_reason, result.duplicates) == (None, set())
+        assert result.rejections[0].reason is Reason.ID_REUSED
 
 
 def test_lost_numbers_are_passed_over_and_stand_in_the_log(store: Store) -> None:

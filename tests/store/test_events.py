@@ -160,7 +160,7 @@ def test_an_unknown_id_is_not_found(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "'", '"; DROP TABLE events', "😀", "\x00", "%", "_", "é" * 64]
+    "text", ["'", '"; DROP TABLE events', "😀", "\x00", "%", "_", "é" * 64]
 )
 def test_words_are_only_words(store: Store, text: str) -> None:
     """Nothing in a column is ever read as SQL or as a pattern."""
@@ -195,7 +195,7 @@ def test_reading_goes_on_while_it_is_written(store: Store) -> None:
                 failures.append(f"half a commit: {page.through_sequence}")
             seen = page.through_sequence
 
-    readers = [threading.Thread(target=read) for _ in range(2)]
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(2)]
     for reader in readers:
         reader.start()
     numbers = itertools.count(1)

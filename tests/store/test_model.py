@@ -109,7 +109,7 @@ def _appends(draw: st.DrawFn) -> Append:
     producer = draw(st.sampled_from((None, *_PRODUCERS)))
     if producer is None:
         return unary(*items)
-    first_seq = draw(st.integers(1, 8))
+    first_seq = draw(st.integers(1, 5))
     if draw(st.integers(0, 6)) == 0:
         event = an_event(_LOSS_IDS + draw(st.integers(0, 10**9)))
         return loss(first_seq, first_seq + draw(st.integers(0, 3)), event, producer)

@@ -48,18 +48,18 @@ class EventOrder(IntEnum):
 
 class Event(NamedTuple):
     """One accepted event. Times are nanoseconds UTC; `body` is its deterministic serialisation
-    without the server's fields, so equal bodies are equal events."""
+    without the server's fields, so equal bodies are equal events. Absent names are empty."""
 
     event_id: bytes
     kind: int
     source: str
     environment: int
-    run_id: str | None
+    run_id: str
     event_time_ns: int
     available_time_ns: int
-    signal_id: str | None
-    strategy: str | None
-    symbol: str | None
+    signal_id: str
+    strategy: str
+    symbol: str
     body: bytes
 
 

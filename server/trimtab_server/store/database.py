@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -58,6 +59,11 @@ class Database:
         except DBAPIError as error:
             self._lock.release()
             raise ConfigurationError(f"cannot open {self._path}: {error.orig}") from error
+        except CommandError as error:
+            self._lock.release()
+            raise ConfigurationError(
+                f"{self._path} was written by a newer version of trimtab: {error}"
+            ) from error
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

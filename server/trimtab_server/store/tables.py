@@ -30,6 +30,7 @@ class EventRow(SQLModel, table=True):
         # Every SQLite index ends with the row key, which is the sequence: pages in log order need
         # no sort.
         Index("ix_events_kind", "kind"),
+        Index("ix_events_symbol", "symbol"),
         Index("ix_events_symbol_kind", "symbol", "kind"),
         Index("ix_events_event_time", "event_time_ns"),
         Index(
@@ -40,6 +41,12 @@ class EventRow(SQLModel, table=True):
         ),
         Index(
             "ix_events_run_id",
+            "run_id",
+            sqlite_where=text("run_id IS NOT NULL"),
+            postgresql_where=text("run_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_events_run_id_kind",
             "run_id",
             "kind",
             sqlite_where=text("run_id IS NOT NULL"),

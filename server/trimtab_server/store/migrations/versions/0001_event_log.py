@@ -78,11 +78,13 @@ def _create_events() -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
     op.create_index("ix_events_kind", "events", ["kind"])
+    op.create_index("ix_events_symbol", "events", ["symbol"])
     op.create_index("ix_events_symbol_kind", "events", ["symbol", "kind"])
     op.create_index("ix_events_event_time", "events", ["event_time_ns"])
     for name, columns in {
         "ix_events_signal_id": ["signal_id"],
-        "ix_events_run_id": ["run_id", "kind"],
+        "ix_events_run_id": ["run_id"],
+        "ix_events_run_id_kind": ["run_id", "kind"],
     }.items():
         present = sa.text(f"{columns[0]} IS NOT NULL")
         op.create_index(name, "events", columns, sqlite_where=present, postgresql_where=present)
