@@ -90,7 +90,7 @@ def test_a_bad_value_is_named(tmp_path: Path, name: str, value: Any) -> None:
 def test_a_bad_value_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment is held to the same rules."""
     monkeypatch.setenv("TRIMTAB_STREAMS_MAX", "0")
-    with pytest.raises(SettingsError, match="^setting streams_max: "):
+    with pytest.raises(SettingsError, match=r"^setting streams_max: "):
         load()
 
 
@@ -119,7 +119,7 @@ def test_every_setting_says_what_it_means() -> None:
 def test_settings_do_not_change() -> None:
     """They are frozen."""
     with pytest.raises(ValidationError):
-        load().grace_s = 5  # type: ignore[misc]
+        load().grace_s = 5
 
 
 def test_a_bare_path_is_a_sqlite_file() -> None:

@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         8 << 20, ge=1 << 10, le=1 << 28, description="Bytes that close a batch."
     )
     commit_age_ms_max: float = Field(
-        5.0, ge=0, le=1_000, description="Milliseconds that a batch waits for company when busy."
+        1.0, ge=0, le=1_000, description="Milliseconds that a batch waits for company when busy."
     )
     queue_events_max: int = Field(
         65_536, ge=100, le=10_000_000, description="Accepted, uncommitted events, all callers."

@@ -1,4 +1,4 @@
-"""`trimtab serve` and `trimtab config` as a user meets them: a process, its words, its exit code."""
+"""`trimtab serve` and `trimtab config` as a user meets them: process, words, exit code."""
 
 import os
 import subprocess

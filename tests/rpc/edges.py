@@ -50,7 +50,7 @@ def _fill(message: Any, table: dict[str, Rule]) -> None:
         elif rule.shape is Shape.MESSAGE:
             part = (value[0] if value else value.add()) if field.is_repeated else value
             part.SetInParent()
-            _fill(part, PAYLOADS[field.message_type.name])
+            _fill(part, PAYLOADS[part.DESCRIPTOR.name])
         elif field.message_type is not None:
             value.seconds = RECENT_S if rule.shape is Shape.TIME else 60
         elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
@@ -75,9 +75,14 @@ def _paths(message: Message, *prefix: str) -> Iterator[tuple[str, ...]]:
     for name, rule in PAYLOADS[message.DESCRIPTOR.name].items():
         yield (*prefix, name)
         if rule.shape is Shape.MESSAGE:
-            inner = message.DESCRIPTOR.fields_by_name[name].message_type
-            made = getattr(ev, inner.name)()
-            yield from _paths(made, *prefix, name)
+            yield from _paths(_part(message, name), *prefix, name)
+
+
+def _part(message: Message, name: str) -> Any:
+    """An empty message of a field's type."""
+    inner = message.DESCRIPTOR.fields_by_name[name].message_type
+    assert inner is not None
+    return getattr(ev, inner.name)()
 
 
 def _at(message: Any, path: tuple[str, ...]) -> Any:
@@ -98,7 +103,7 @@ def _edges_of(message: Message, name: str) -> Iterator[Any]:
     elif rule.shape is Shape.MESSAGE:
         if field.is_repeated:
             yield [getattr(message, name)[0]] * rule.entries_max
-        yield getattr(ev, field.message_type.name)() if not field.is_repeated else []
+        yield _part(message, name) if not field.is_repeated else []
     elif field.message_type is not None:
         make = Timestamp if rule.shape is Shape.TIME else Duration
         yield from (make(seconds=seconds, nanos=nanos) for seconds, nanos in _SPANS)

@@ -4,6 +4,7 @@ import grpc
 
 from tests.rpc.conversation import Conversation
 from tests.rpc.samples import an_event
+from tests.rpc.statuses import Answer, refusal
 from trimtab.v1 import event_pb2, event_service_pb2_grpc
 from trimtab.v1 import event_service_pb2 as pb
 
@@ -80,13 +81,13 @@ def test_a_page_of_large_events_fits(events: Stub) -> None:
 def test_a_batch_beyond_its_bytes_is_refused_with_its_size(events: Stub) -> None:
     """More bytes than Limits allow is INVALID_ARGUMENT/BATCH_TOO_LARGE while the transport still
     takes it, and the transport's own RESOURCE_EXHAUSTED beyond; the server lives on."""
-    from tests.rpc.statuses import refusal
-
     large = {f"k{i}": "x" * 1_000 for i in range(60)}
     batch = [an_event(attributes=large) for _ in range(53)]
-    call = lambda events_: refusal(  # noqa: E731 - two uses below
-        lambda: events.RecordEvents(pb.RecordEventsRequest(events=events_), timeout=20)
-    )
+
+    def call(sent: list[event_pb2.Event]) -> Answer:
+        request = pb.RecordEventsRequest(events=sent)
+        return refusal(lambda: events.RecordEvents(request, timeout=20))
+
     answer = call(batch)
     assert (answer.code, answer.reason, answer.fields) == (
         grpc.StatusCode.INVALID_ARGUMENT,

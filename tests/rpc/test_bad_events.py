@@ -103,7 +103,8 @@ def test_the_answer_to_many_faults_fits_into_the_trailers(events: Stub) -> None:
     for letter in ("k", "😀", "\U000e0001", "\x01"):
         event = an_event(event_id=letter * 1_000, symbol=letter * 1_000, strategy=letter * 1_000)
         event.attributes.update({f"{i:03}{letter * 64}"[:66]: "x" for i in range(120)})
-        answer = refusal(lambda: events.RecordEvent(pb.RecordEventRequest(event=event), timeout=9))
+        request = pb.RecordEventRequest(event=event)
+        answer = refusal(lambda sent=request: events.RecordEvent(sent, timeout=20))  # type: ignore[misc]
         assert (answer.code, answer.reason) == (
             grpc.StatusCode.INVALID_ARGUMENT,
             "INVALID_FIELD",

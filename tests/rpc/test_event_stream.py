@@ -17,8 +17,8 @@ Code = grpc.StatusCode
 INT64_MAX = 2**63 - 1
 
 
-def _lost(first_seq: int, last_seq: int, reason: int = 1) -> pb.Lost:
-    return pb.Lost(first_seq=first_seq, last_seq=last_seq, reason=reason)  # type: ignore[arg-type]
+def _lost(first_seq: int, last_seq: int, reason: Any = 1) -> pb.Lost:
+    return pb.Lost(first_seq=first_seq, last_seq=last_seq, reason=reason)
 
 
 def _holds(answer: Answer, code: Code, reason: str, *fields: str) -> None:
@@ -256,7 +256,10 @@ def test_lost_advances_the_mark_and_is_stored(events: Stub) -> None:
     (loss, *_older) = events.ListEvents(request).events
     assert loss.sequence == before + 1
     assert loss.recorder_loss == event_pb2.RecorderLoss(
-        producer_id=stream.producer_id, first_seq=2, last_seq=40, reason=2
+        producer_id=stream.producer_id,
+        first_seq=2,
+        last_seq=40,
+        reason=event_pb2.LOSS_REASON_SERVER_RESTORED,
     )
     assert (loss.source, loss.environment) == ("alpha-1", 0)
 
@@ -294,5 +297,5 @@ def test_numbers_go_on_to_the_end_of_their_range(events: Stub) -> None:
     """Behind the largest loss, numbers still go on; nothing overflows."""
     with Conversation(events) as stream:
         stream.say(lost=_lost(1, 2**62 - 1))
-        assert stream.ack_through(2**62 - 1)
+        assert stream.ack_through(2**62 - 1).durable_through_seq == 2**62 - 1
         assert stream.record(2**62, [an_event()]).durable_through_seq == 2**62

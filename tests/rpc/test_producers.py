@@ -113,7 +113,6 @@ def test_bad_events_count_in_the_window(sidecar: Callable[..., Sidecar]) -> None
     """A refused event is in flight like any other until its rejection is told."""
     one = sidecar("--window-events", "10", "--commit-age-ms-max", "1000")
     channel, events = _stub(one)
-    with channel:
-        with Conversation(events) as stream:
-            ack = stream.record(1, [an_event(symbol="x" * 99) for _ in range(40)])
-            assert [each.producer_seq for each in ack.rejections] == list(range(1, 41))
+    with channel, Conversation(events) as stream:
+        ack = stream.record(1, [an_event(symbol="x" * 99) for _ in range(40)])
+        assert [each.producer_seq for each in ack.rejections] == list(range(1, 41))

@@ -77,7 +77,8 @@ def test_garbage_in_the_middle_of_a_stream_ends_it_alone(
 def test_methods_that_nobody_serves_are_unimplemented(channel: grpc.Channel) -> None:
     """An unknown method and an unknown service are UNIMPLEMENTED."""
     for method in ("EventService/ForgetEvent", "SignalGateService/ShouldAllowSignals"):
-        answer = refusal(lambda method=method: _raw(channel, method)(b"", timeout=20))
+        call = _raw(channel, method)
+        answer = refusal(lambda sent=call: sent(b"", timeout=20))  # type: ignore[misc]
         assert answer.code is Code.UNIMPLEMENTED
 
 
@@ -129,9 +130,9 @@ def test_sigterm_tells_everyone_and_ends_in_good_order(sidecar: Callable[..., Si
         assert answer.retry_after_s is not None
     assert one.process.wait(20) == 0
     one.restart(same_address=False)
-    with grpc.insecure_channel(one.address) as channel:
-        with Conversation(Stub(channel), producer_id=stream.producer_id) as again:
-            assert again.opened.next_expected_seq in (1, 51)
+    channel = grpc.insecure_channel(one.address)
+    with channel, Conversation(Stub(channel), producer_id=stream.producer_id) as again:
+        assert again.opened.next_expected_seq in (1, 51)
 
 
 BUF = Path(sys.executable).with_name("buf")

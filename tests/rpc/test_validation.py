@@ -9,9 +9,8 @@ from tests.rpc.edges import events_at_edges, full_event
 from tests.rpc.generated_events import events
 from tests.rpc.samples import KINDS, RECENT_S, SOURCE, an_event
 from trimtab.v1 import event_pb2 as ev
-from trimtab_server.domain.events import Event, Rejection
+from trimtab_server.domain.events import Event, Rejection, StoredEvent
 from trimtab_server.rpc.convert import EventReader, sent_back
-from trimtab_server.domain.events import StoredEvent
 
 _FAST = settings(
     deadline=None,

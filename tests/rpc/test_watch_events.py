@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import pytest
@@ -27,7 +27,7 @@ class Tail:
         self.position = next(self._pages)
         assert not self.position.events
 
-    def __enter__(self) -> "Tail":
+    def __enter__(self) -> Self:
         """Itself; the call is cancelled at the end."""
         return self
 

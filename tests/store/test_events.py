@@ -1,4 +1,4 @@
-"""Reading the log: by id, in pages of every order, by each filter, as a tail; while it is written."""
+"""Reading the log: by id, in pages of every order, by each filter, as a tail, while it grows."""
 
 import itertools
 import threading
@@ -159,9 +159,7 @@ def test_an_unknown_id_is_not_found(store: Store) -> None:
         store.events.get(an_event(42).event_id)
 
 
-@pytest.mark.parametrize(
-    "text", ["'", '"; DROP TABLE events', "😀", "\x00", "%", "_", "é" * 64]
-)
+@pytest.mark.parametrize("text", ["'", '"; DROP TABLE events', "😀", "\x00", "%", "_", "é" * 64])
 def test_words_are_only_words(store: Store, text: str) -> None:
     """Nothing in a column is ever read as SQL or as a pattern."""
     event = an_event(1, symbol=text, source=text, signal_id=text, strategy=text, run_id=text)

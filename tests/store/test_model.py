@@ -1,4 +1,4 @@
-"""Random histories of appends against a model of a few lines: what the store may never get wrong."""
+"""Random histories of appends against a small model: what the store may never get wrong."""
 
 from dataclasses import dataclass, field
 

@@ -56,7 +56,11 @@ _STRINGS = attrgetter(
     "traceparent",
     "corrects_event_id",
 )
-_TRACEPARENT, _CORRECTS = 12, 13
+# Per payload: its quick check, its kind, and whether it needs a signal or a symbol.
+_PLAIN = {
+    payload: (check, _KINDS[payload], payload in _WITH_SIGNAL, payload in _WITH_SYMBOL)
+    for payload, check in PLAINLY_VALID.items()
+}
 # A UUID and names that are within their limits whatever they are.
 _JOINED_LENGTH_MAX = 36 + rules.NAME_LENGTH_MAX
 
@@ -94,26 +98,27 @@ class EventReader:
     def _read_plain(self, sent: event_pb2.Event, body: bytes) -> Event | None:
         """The event when nothing about it is unusual; None sends it the slow way."""
         payload = sent.WhichOneof("payload")
-        check = PLAINLY_VALID.get(payload) if payload else None
-        if payload is None or check is None or not check(getattr(sent, payload)):
+        if payload not in _PLAIN:
+            return None
+        check, kind, needs_signal, needs_symbol = _PLAIN[payload]
+        if not check(getattr(sent, payload)):
             return None
         words = _STRINGS(sent)
-        event_id, source, run_id, signal_id, strategy, symbol = words[:6]
-        traceparent = words[_TRACEPARENT]
+        event_id, source, run_id, signal_id, strategy, symbol, *_rest, traceparent, corrects = words
         joined = "".join(words)
         environment = sent.environment
         if (
             (len(joined) > _JOINED_LENGTH_MAX and max(map(len, words[1:])) > rules.NAME_LENGTH_MAX)
             or not joined.isprintable()
-            or not is_uuid(event_id)
             or not source
             or environment not in _ENVIRONMENTS
             or (traceparent and not is_traceparent(traceparent))
-            or words[_CORRECTS]
+            or corrects
             or sent.attributes
             or sent.HasField("available_time")
-            or (not signal_id and payload in _WITH_SIGNAL)
-            or (not symbol and payload in _WITH_SYMBOL)
+            or (needs_signal and not signal_id)
+            or (needs_symbol and not symbol)
+            or not is_uuid(event_id)
         ):
             return None
         when = sent.event_time
@@ -132,7 +137,7 @@ class EventReader:
         return Event._make(
             (
                 bytes.fromhex(event_id.replace("-", "")),
-                _KINDS[payload],
+                kind,
                 source,
                 environment,
                 run_id,

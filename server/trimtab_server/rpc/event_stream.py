@@ -9,6 +9,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
@@ -72,12 +73,12 @@ class EventStream:
         self._acked_through_seq = 0
         self._wake = asyncio.Event()
         self._leaving = asyncio.Event()
-        self._failure: Exception | None = None
+        self._receiving: asyncio.Future[Any] | None = None
+        self._failure: BaseException | None = None
         self._is_open = True
         self._in_flight: deque[tuple[int, int]] = deque()  # bounded: by the window
         self._events_in_flight = 0
         self._bytes_in_flight = 0
-        self._settling: set[asyncio.Task[None]] = set()
         self.producer: Producer | None = None
 
     # -- what others ask of it ------------------------------------------------------------------
@@ -85,6 +86,8 @@ class EventStream:
     def leave(self) -> None:
         """The server stops: send GoAway, settle what was sent, close in good order."""
         self._leaving.set()
+        if self._receiving is not None:
+            self._receiving.cancel()
         self._wake.set()
 
     def supersede(self, epoch: int) -> None:
@@ -127,7 +130,7 @@ class EventStream:
         try:
             await sending
         finally:
-            for task in (reading, sending, *self._settling):
+            for task in (reading, sending):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
@@ -150,17 +153,18 @@ class EventStream:
 
     async def _receive(self) -> Any:
         """The next message; None when the client has half-closed or the server leaves."""
-        receive = asyncio.ensure_future(self._context.read())
-        leaving = asyncio.ensure_future(self._leaving.wait())
+        if self._leaving.is_set():
+            return None
+        self._receiving = asyncio.ensure_future(self._context.read())
         try:
-            await asyncio.wait({receive, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            request = receive.result() if receive.done() else None
-            return None if request is grpc.aio.EOF else request
+            request = await self._receiving
+        except asyncio.CancelledError:
+            if self._leaving.is_set():
+                return None
+            raise
         except DecodeError as error:
             raise InvalidRequest(Violation("message", "does not decode")) from error
-        finally:
-            receive.cancel()
-            leaving.cancel()
+        return None if request is grpc.aio.EOF else request
 
     async def _take(self, request: pb.StreamEventsRequest) -> None:
         kind = request.WhichOneof("message")
@@ -214,22 +218,18 @@ class EventStream:
         self._in_flight.append(size)
         self._events_in_flight += size[0]
         self._bytes_in_flight += size[1]
-        settle = asyncio.create_task(self._settle(done, taken.append, last_seq))
-        self._settling.add(settle)
-        settle.add_done_callback(self._settling.discard)
+        done.add_done_callback(partial(self._settle, taken.append, last_seq))
 
     # -- settling what was submitted ------------------------------------------------------------
 
-    async def _settle(
-        self, done: "asyncio.Future[Appended]", append: Append, last_seq: int
-    ) -> None:
-        try:
-            result = await done
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - it ends the stream, with its status
+    def _settle(self, append: Append, last_seq: int, done: "asyncio.Future[Appended]") -> None:
+        """Called in the order of submission, as the commits end."""
+        if done.cancelled():
+            return
+        if (error := done.exception()) is not None:
             self._fail(error)
             return
+        result = done.result()
         size = self._in_flight.popleft()
         if result.error_reason is not None:
             self._fail(_stream_error(result, append))
@@ -261,7 +261,7 @@ class EventStream:
                 return
 
     def _is_settled(self) -> bool:
-        return not self._is_open and not self._settling and not self._in_flight
+        return not self._is_open and not self._in_flight
 
     def _take_ack(self) -> pb.Ack:
         """The Ack that is due. It frees the window, so a client that reads no Ack may not go on
@@ -299,7 +299,7 @@ class EventStream:
             retry_after=retry_after,
         )
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         if self._failure is None:
             self._failure = error
         self._wake.set()

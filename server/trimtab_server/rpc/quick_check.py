@@ -117,11 +117,13 @@ class _Writer:
             return
         limits = [self._table[name].length_max or rules.NAME_LENGTH_MAX for name in strings]
         limit = min(rules.NAME_LENGTH_MAX, *limits)
-        for name in strings:
-            if self._table[name].required:
-                self._unless(f"m.{name}")
+        required = [name for name in strings if self._table[name].required]
+        for name in required:
+            self._lines.append(f"    s_{name} = m.{name}")
+            self._unless(f"s_{name}")
         # Short and printable together, they are so one by one.
-        self._lines.append("    words = " + " + ".join(f"m.{name}" for name in strings))
+        values = [f"s_{name}" if name in required else f"m.{name}" for name in strings]
+        self._lines.append("    words = " + " + ".join(values))
         self._unless(f"not words or len(words) <= {limit} and words.isprintable()")
 
     def _other(self, name: str, rule: Rule, field: Any) -> None:
@@ -162,10 +164,15 @@ class _Writer:
         """Messages of a oneof: at most one is there."""
         if not fields:
             return
-        checks = {field.name: _Writer(field.message_type).compiled() for field in fields}
+        # A message of nothing but flags cannot be wrong.
+        checks = {
+            field.name: _Writer(field.message_type).compiled()
+            for field in fields
+            if {rule.shape for rule in PAYLOADS[field.message_type.name].values()} != {Shape.FLAG}
+        }
         self._names[f"checks_{oneof}"] = checks
         self._lines.append(f"    chosen = m.WhichOneof('{oneof}')")
-        self._unless(f"chosen is None or checks_{oneof}[chosen](getattr(m, chosen))")
+        self._unless(f"chosen not in checks_{oneof} or checks_{oneof}[chosen](getattr(m, chosen))")
 
 
 _PAYLOAD: Any = event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"]
