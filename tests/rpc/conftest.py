@@ -19,13 +19,21 @@ def shared_sidecar() -> Iterator[Sidecar]:
     base.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="rpc-", dir=base))
     one = Sidecar(folder / "shared.db", ("--future-skew-s-max", "60")).start()
-    yield one
+    try:
+        yield one
+        _is_well(one)
+    finally:
+        one.kill()
+        shutil.rmtree(folder)
+
+
+def _is_well(one: Sidecar) -> None:
+    """Still there, and it ends in good order."""
     assert one.process.poll() is None, "a test stopped the server"
     assert one.terminate() == 0
     # What is logged as an error comes from undecodable bytes only, which the transport answers.
     errors = [line for line in one.log.splitlines() if '"level": "error"' in line]
     assert all("DecodeError" in line and "grpc._cython" in line for line in errors), errors
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

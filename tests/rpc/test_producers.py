@@ -1,14 +1,18 @@
 """Who may stream for a producer: epochs, takeovers, windows, and how many streams there may be."""
 
+import contextlib
+import time
 from collections.abc import Callable
 
 import grpc
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import Sidecar
 from tests.rpc.conversation import Conversation
-from tests.rpc.samples import an_event
-from tests.rpc.statuses import Answer
+from tests.rpc.samples import SOURCE, an_event, id_of
+from tests.rpc.statuses import Answer, answer_of
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1 import event_service_pb2_grpc
 
@@ -99,14 +103,71 @@ def test_streams_and_watchers_are_counted(sidecar: Callable[..., Sidecar]) -> No
             answer = refused.ending()
             _holds(answer, Code.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
             assert answer.retry_after_s is not None
-        with Conversation(events):
-            pass
+        _place_after_a_cancel(events)
         watch = events.WatchEvents(pb.WatchEventsRequest(), timeout=20)
         next(iter(watch))
         with pytest.raises(grpc.RpcError) as error:
             next(iter(events.WatchEvents(pb.WatchEventsRequest(), timeout=20)))
         assert error.value.code() is Code.RESOURCE_EXHAUSTED
         watch.cancel()
+
+
+def _place_after_a_cancel(events: Stub) -> None:
+    """A client that vanishes gives its place back, as soon as the server has noticed."""
+    gone = Conversation(events).__enter__()
+    gone._call.cancel()
+    for _ in range(500):
+        with contextlib.suppress(grpc.RpcError), Conversation(events):
+            return
+        time.sleep(0.01)
+    raise AssertionError("the place was never given back")
+
+
+_EVENTS = st.builds(
+    lambda number, symbol: an_event(event_id=id_of(number), symbol=symbol),
+    st.integers(1, 40),
+    st.sampled_from(("BTC", "x" * 65)),
+)
+_SEQS = st.integers(-1, 12) | st.sampled_from((-(2**63), 2**62, 2**63 - 1))
+_MESSAGES = st.one_of(
+    st.just(pb.StreamEventsRequest()),
+    st.just(pb.StreamEventsRequest(flush=pb.Flush())),
+    st.builds(
+        lambda a, b, r: pb.Lost(first_seq=a, last_seq=b, reason=r), _SEQS, _SEQS, st.integers(0, 4)
+    ).map(lambda lost: pb.StreamEventsRequest(lost=lost)),
+    *[
+        st.builds(
+            lambda seq, events: pb.Batch(first_seq=seq, events=events),
+            _SEQS,
+            st.lists(_EVENTS, max_size=4),
+        ).map(lambda batch: pb.StreamEventsRequest(batch=batch))
+    ]
+    * 3,
+)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    producer=st.integers(1, 3),
+    epoch=st.integers(0, 3),
+    messages=st.lists(_MESSAGES, max_size=8),
+)
+def test_whatever_a_stream_says_it_is_told_why(
+    events: Stub, producer: int, epoch: int, messages: list[pb.StreamEventsRequest]
+) -> None:
+    """Any messages in any order: a good end, or an error with our reason that is nobody's defect;
+    Acks never go back."""
+    opening = pb.Open(producer_id=id_of(producer), producer_epoch=epoch, source=SOURCE)
+    said = iter([pb.StreamEventsRequest(open=opening), *messages])
+    heard: list[pb.StreamEventsResponse] = []
+    try:
+        heard.extend(events.StreamEvents(said, timeout=20))
+    except grpc.RpcError as error:
+        end = answer_of(error)
+        assert end.domain == "trimtab"
+        assert end.reason not in {"SERVER_FAULT", "STORE_UNAVAILABLE", "SHUTTING_DOWN"}
+    marks = [answer.ack.durable_through_seq for answer in heard if answer.HasField("ack")]
+    assert marks == sorted(marks)
 
 
 def test_bad_events_count_in_the_window(sidecar: Callable[..., Sidecar]) -> None:
