@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trimtab_server.settings import ENV_PREFIX, Settings, SettingsError, load, sources
+from trimtab_server.settings import (
+    ENV_PREFIX,
+    Settings,
+    SettingsError,
+    load,
+    sources,
+    unknown_variables,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +134,18 @@ def test_a_bare_path_is_a_sqlite_file() -> None:
     assert load(None, {"database": "/data/x.db"}).database_url == "sqlite:////data/x.db"
     assert load(None, {"database": "x.db"}).database_url == "sqlite:///x.db"
     assert load(None, {"database": "postgresql://h/d"}).database_url == "postgresql://h/d"
+
+
+def test_a_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What looks like a setting and is none; ours for other purposes are none of them."""
+    monkeypatch.setenv("TRIMTAB_STREAM_MAX", "3")
+    monkeypatch.setenv("TRIMTAB_ADDRESS", "127.0.0.1:1")
+    assert unknown_variables() == ["TRIMTAB_STREAM_MAX"]
+
+
+@pytest.mark.parametrize("name", ["listen", "prometheus_listen"])
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "example.com:1", "foo"])
+def test_an_address_beyond_this_machine_is_refused(name: str, address: str) -> None:
+    """By every command that reads settings, not only by the server."""
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        load(None, {name: address})

@@ -3,6 +3,7 @@
 The README's table is generated from this file and tested against it.
 """
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -17,6 +18,8 @@ class SettingsError(ValueError):
 
 
 ENV_PREFIX = "TRIMTAB_"
+# Ours, but no settings of the sidecar: the client's, the command line's, the tests'.
+_OTHER_VARIABLES = ("ADDRESS", "CONFIG", "TEST_DIR")
 
 
 class Settings(BaseSettings):
@@ -119,13 +122,41 @@ class Settings(BaseSettings):
 
 def load(config: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
     """The effective settings. Raises SettingsError that names the setting at fault."""
-    values, _ = _layers(config, flags or {})
+    values, origin = _layers(config, flags or {})
     try:
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {name}: {first['msg']}") from error
+        where = origin.get(name, "")
+        raise SettingsError(f"setting {name}: {first['msg']} (from {where})") from error
+    if not settings.listen.startswith("unix:"):
+        _refuse_remote("listen", settings.listen)
+    if settings.prometheus_listen:
+        _refuse_remote("prometheus_listen", settings.prometheus_listen)
+    return settings
+
+
+def unknown_variables() -> list[str]:
+    """Variables of the environment that look like settings and are none, sorted."""
+    known = {ENV_PREFIX + name.upper() for name in (*Settings.model_fields, *_OTHER_VARIABLES)}
+    return sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
+
+
+def _refuse_remote(name: str, listen: str) -> None:
+    """Raises SettingsError for an address beyond this machine: there are no tokens yet."""
+    host, _, port = listen.rpartition(":")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535):
+        raise SettingsError(f"{name}: {listen!r} is not host:port or unix:/path")
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise SettingsError(
+            f"{name}: {listen} is not a loopback address or a Unix socket; without TLS and tokens"
+            " the sidecar serves this machine only"
+        )
 
 
 def sources(config: Path | None = None, flags: dict[str, Any] | None = None) -> dict[str, str]:

@@ -55,7 +55,7 @@ def test_config_prints_every_setting_and_where_it_comes_from(
     done = RUNNER.invoke(app, ["config", "--config", str(path), "--log-level", "error"])
     assert done.exit_code == 0, done.output
     pairs = (line.split(" = ", 1) for line in done.output.splitlines())
-    lines = {name.strip(): rest for name, rest in pairs}
+    lines = {name.strip("# "): rest for name, rest in pairs}
     assert set(lines) == set(Settings.model_fields)
     assert lines["window_events"].startswith("77 ")
     assert lines["window_events"].endswith(f"# file {path}")
@@ -177,3 +177,15 @@ def test_a_database_that_cannot_be_is_one_line(
     done = RUNNER.invoke(app, ["serve", "--listen", "127.0.0.1:0", "--database", database])
     assert done.exit_code == 2, done
     assert done.stderr.splitlines()[-1].startswith(f"trimtab: {words}")
+
+
+def test_what_config_prints_is_a_file_for_config(tmp_path: Path) -> None:
+    """Printed, read again, printed again: the same settings, now from the file."""
+    first = RUNNER.invoke(app, ["config", "--streams-max", "7", "--no-reflection"])
+    path = tmp_path / "trimtab.toml"
+    path.write_text(first.stdout)
+    again = RUNNER.invoke(app, ["config", "--config", str(path)])
+    assert again.exit_code == 0, again.output
+    values = [line.split("#")[0] for line in first.stdout.splitlines()]
+    assert [line.split("#")[0] for line in again.stdout.splitlines()] == values
+    assert "file" in again.stdout

@@ -143,8 +143,8 @@ def test_calendar_is_in_days_and_in_hours_for_short_spans() -> None:
     """Blocks are calendar days over weeks, hours over a few days; the longest hold in that unit."""
     long = entry_calendar([trade("a", entry=3, held=2), trade("b", entry=33, held=10)])
     assert long.positions.tolist() == [0, 30]
-    assert (long.length, long.period_ns, long.longest_hold) == (31, DAY_NS, 10.0)
+    assert (long.length, long.period_ns, long.block_periods) == (31, DAY_NS, 10.0)
     short = entry_calendar([trade("a", entry=3), trade("b", entry=4)])
     assert short.positions.tolist() == [0, 24]
-    assert short.longest_hold == 24.0
+    assert short.block_periods == 24.0
     assert entry_calendar([]).length == 0

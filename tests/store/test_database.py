@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,18 @@ def test_a_read_beyond_its_time_is_interrupted(files: Backend) -> None:
     with pytest.raises(DeadlineExceeded, match=words), log._database.reading() as connection:
         connection.scalar(text(endless))
     assert log.info().last_sequence == 3_000
+    log.close()
+
+
+def test_a_read_ends_when_the_server_stops(files: Backend) -> None:
+    """However long its time was: a shutdown waits for no report."""
+    log = files.open(read_time_s_max=1e6)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    stopping = threading.Timer(0.2, log.interrupt)
+    stopping.start()
+    with pytest.raises(Unavailable, match="stopping"), log._database.reading() as connection:
+        connection.scalar(text(endless))
+    stopping.join()
     log.close()
 
 

@@ -87,10 +87,10 @@ from trimtab_client.event_builder import EventBuilder
 from trimtab_client.event_id import uuid7
 from trimtab_client.fake import FakeSidecar
 from trimtab_client.recorder import FlushResult, Recorder, RecorderStats
+from trimtab_client.rejections import Rejection
 from trimtab_client.retry import Breaker
 from trimtab_client.ring import EVENT_CLASSES, EventClass
 from trimtab_client.settings import RecorderSettings
-from trimtab_client.stream import Rejection
 
 __all__ = [
     "ADDRESS_VARIABLE",

@@ -12,9 +12,9 @@ from trimtab_client.event_builder import EventBuilder
 from trimtab_client.market_events import MarketEvents
 from trimtab_client.outcome_events import OutcomeEvents
 from trimtab_client.recorder import FlushResult, OnRefused, Recorder, RecorderStats
+from trimtab_client.rejections import OnRejected
 from trimtab_client.ring import EventClass
 from trimtab_client.settings import RecorderSettings
-from trimtab_client.stream import OnRejected
 from trimtab_client.trade_events import TradeEvents
 
 _ON_UNAVAILABLE = ("CLOSED", "OPEN")
@@ -73,7 +73,8 @@ class Trimtab(TradeEvents[str | None], OutcomeEvents[str | None], MarketEvents[s
         return event.event_id if self.recorder.record(event) else None
 
     def flush(self, timeout: float = 10.0) -> FlushResult:
-        """Waits up to `timeout` seconds until all that was accepted before is durable."""
+        """Waits up to `timeout` seconds until all that was accepted before is settled; the result
+        tells apart what is `durable` and what is only answered (`settled`)."""
         return self.recorder.flush(timeout)
 
     async def flush_async(
@@ -93,8 +94,10 @@ class Trimtab(TradeEvents[str | None], OutcomeEvents[str | None], MarketEvents[s
         """The recorder's counts."""
         return self.recorder.stats
 
-    def close(self, timeout: float = 10.0) -> FlushResult:
-        """Flushes, ends the stream, closes the channel. Idempotent; tells what stayed pending."""
+    def close(self, timeout: float | None = None) -> FlushResult:
+        """Flushes, ends the stream, closes the channel, all within `timeout` seconds (default 10;
+        2 when no sidecar ever answered, `RecorderSettings.absent_close_timeout_s`). Idempotent.
+        What is not settled by then is gone: `dropped_count`, and one warning in the log."""
         result = self.recorder.close(timeout)
         self.client.close()
         return result
@@ -127,7 +130,8 @@ def connect(
 
     source: the engine, 1 to 64 characters. environment: LIVE, PAPER or BACKTEST. run_id: the
     backtest or paper run, required for BACKTEST. on_unavailable: what absence of the sidecar means
-    for entries, CLOSED (none) or OPEN (the fallback rule); kept for the signal gate.
+    for entries, CLOSED (none) or OPEN (the fallback rule); without effect today, kept for the signal
+    gate of a later version.
     address: "host:port" or "unix:/path"; default $TRIMTAB_ADDRESS, else 127.0.0.1:7517.
     timeout_s: deadline of unary calls, seconds. settings: the recorder's limits. on_rejected,
     on_refused: see Recorder. ValueError when an argument makes no sense.

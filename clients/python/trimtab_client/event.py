@@ -6,10 +6,12 @@ Times are int nanoseconds UTC (`_ns`) or aware datetimes; durations are float se
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -106,6 +108,16 @@ RuleMessage: TypeAlias = (
     ThresholdRule | PositionCountRule | ExposureRule | CooldownRule | LossLimitRule
 )
 
+_TYPE_WORDS = {
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_FLOAT: "a number",
+    FieldDescriptor.CPPTYPE_INT32: "an int",
+    FieldDescriptor.CPPTYPE_INT64: "an int",
+    FieldDescriptor.CPPTYPE_UINT32: "an int",
+    FieldDescriptor.CPPTYPE_UINT64: "an int",
+    FieldDescriptor.CPPTYPE_BOOL: "a bool",
+    FieldDescriptor.CPPTYPE_STRING: "text",
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS = 1_000_000_000
 
@@ -166,19 +178,27 @@ KIND_OF_PAYLOAD: dict[str, int] = {
 }
 
 
-def to_ns(time: Time) -> int:
-    """Nanoseconds UTC since 1970. ValueError for a datetime without a time zone."""
+def to_ns(time: Time, field: str = "time") -> int:
+    """Nanoseconds UTC since 1970. ValueError for a datetime without a time zone, TypeError for what
+    is neither a datetime nor an int; both name `field`."""
     if not isinstance(time, datetime):
-        return int(time)
+        try:
+            return operator.index(time)
+        except TypeError:
+            raise TypeError(
+                f"{field}: must be a datetime with a time zone or int nanoseconds UTC"
+                f"{' (as event_time_ns)' if field == 'event_time' else ''}, "
+                f"not {type(time).__name__}"
+            ) from None
     if time.tzinfo is None:
-        raise ValueError("a datetime needs a time zone, e.g. datetime.now(UTC)")
+        raise ValueError(f"{field}: a datetime needs a time zone, e.g. datetime.now(UTC)")
     since = time - _EPOCH
     return (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1_000
 
 
-def to_timestamp(time: Time) -> Timestamp:
-    """A protobuf Timestamp from int nanoseconds or an aware datetime."""
-    seconds, nanos = divmod(to_ns(time), _NS)
+def to_timestamp(time: Time, field: str = "time") -> Timestamp:
+    """A protobuf Timestamp from int nanoseconds or an aware datetime; errors as of `to_ns`."""
+    seconds, nanos = divmod(to_ns(time, field), _NS)
     return Timestamp(seconds=seconds, nanos=nanos)
 
 
@@ -189,10 +209,17 @@ def to_duration(duration_s: float) -> Duration:
     return duration
 
 
-def set_duration(target: Duration, duration_s: float) -> None:
-    """Writes `duration_s` (seconds) into `target`. ValueError when it is not finite."""
-    if not -1e11 < duration_s < 1e11:  # false for NaN too; a protobuf Duration ends at 3e11
-        raise ValueError(f"a duration must be finite seconds, not {duration_s!r}")
+def set_duration(target: Duration, duration_s: float, field: str = "a duration") -> None:
+    """Writes `duration_s` (seconds) into `target`. ValueError when it is not finite, TypeError when
+    it is no number; both name `field`."""
+    try:
+        finite = -1e11 < duration_s < 1e11  # false for NaN too; a protobuf Duration ends at 3e11
+    except TypeError:
+        raise TypeError(
+            f"{field}: must be a number of seconds, not {type(duration_s).__name__}"
+        ) from None
+    if not finite:
+        raise ValueError(f"{field} must be finite seconds, not {duration_s!r}")
     whole = int(duration_s)
     nanos = round((duration_s - whole) * 1e9)
     if abs(nanos) >= _NS:
@@ -202,10 +229,48 @@ def set_duration(target: Duration, duration_s: float) -> None:
 
 
 def set_given(target: Any, fields: tuple[tuple[str, Any], ...]) -> None:
-    """Sets each named field whose value is not None."""
+    """Sets each named field whose value is not None. TypeError naming the field of a wrong type."""
     for name, value in fields:
         if value is not None:
-            setattr(target, name, value)
+            try:
+                setattr(target, name, value)
+            except TypeError:
+                raise wrong_type(target, name, value) from None
+
+
+def set_numbers(target: Any, field: str, numbers: Mapping[str, float]) -> None:
+    """Fills a map of numbers. TypeError naming the entry that is none, e.g. `features['rsi']`."""
+    try:
+        getattr(target, field).update(numbers)
+    except (TypeError, AttributeError):
+        for key, value in dict(numbers).items():
+            if not isinstance(key, str):
+                raise TypeError(f"{field}: keys must be text, not {type(key).__name__}") from None
+            if not isinstance(value, int | float):
+                told = type(value).__name__
+                raise TypeError(f"{field}[{key!r}]: must be a number, not {told}") from None
+        raise
+
+
+def wrong_type(target: Any, name: str, value: object) -> TypeError:
+    """The error for a field of `target` that does not take `value`."""
+    field = target.DESCRIPTOR.fields_by_name[name]
+    wanted = _TYPE_WORDS.get(field.cpp_type, "something else")
+    return TypeError(f"{name}: must be {wanted}, not {type(value).__name__}")
+
+
+def first_wrong_type(target: Any, values: Mapping[str, Any]) -> TypeError | None:
+    """The error for the first of `values` that `target` does not take; for the hot paths, which
+    set field after field themselves and ask only once that went wrong."""
+    for name, value in values.items():
+        if value is not None and name in target.DESCRIPTOR.fields_by_name:
+            try:
+                setattr(target, name, value)
+            except TypeError:
+                return wrong_type(target, name, value)
+            except AttributeError:  # a nested message, which is not set so
+                continue
+    return None
 
 
 _RULE_FIELDS: dict[type[Any], str] = {
@@ -260,7 +325,7 @@ def market_snapshot(
         volatility=volatility, regime=regime,
     )  # fmt: skip
     if quote_time is not None:
-        snapshot.quote_time.CopyFrom(to_timestamp(quote_time))
+        snapshot.quote_time.CopyFrom(to_timestamp(quote_time, "quote_time"))
     return snapshot
 
 
@@ -273,7 +338,7 @@ def exit_plan(
     """How a position is meant to end, whatever comes first: seconds > 0, prices > 0."""
     plan = ExitPlan(stop_loss_price=stop_loss_price, take_profit_price=take_profit_price)
     if holding_period_s is not None:
-        set_duration(plan.holding_period, holding_period_s)
+        set_duration(plan.holding_period, holding_period_s, "holding_period_s")
     return plan
 
 
@@ -299,7 +364,7 @@ def horizon(
     """Over what an outcome was measured: seconds > 0, or trading days of a calendar ("XNYS")."""
     made = Horizon(trading_days=trading_days, calendar=calendar)
     if duration_s is not None:
-        set_duration(made.duration, duration_s)
+        set_duration(made.duration, duration_s, "duration_s")
     return made
 
 

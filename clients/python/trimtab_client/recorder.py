@@ -11,17 +11,22 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import grpc
+
 from trimtab_client.channel import LazyChannel
 from trimtab_client.envelope import NAME_CHARS_MAX
 from trimtab_client.event import KIND_OF_PAYLOAD, Event
+from trimtab_client.rejections import OnRejected
 from trimtab_client.ring import EVENT_CLASSES, EventClass, Ring
 from trimtab_client.settings import RecorderSettings
-from trimtab_client.stream import EventStream, OnRejected
+from trimtab_client.stream import EventStream
 
 logger = logging.getLogger("trimtab_client")
 
 OnRefused = Callable[[EventClass, int], None]
 
+CLOSE_TIMEOUT_S = 10.0
+_CONNECTING_TICK_S = 0.05
 _CLASS_OF_PAYLOAD = {name: EVENT_CLASSES[kind] for name, kind in KIND_OF_PAYLOAD.items()}
 
 
@@ -29,27 +34,33 @@ _CLASS_OF_PAYLOAD = {name: EVENT_CLASSES[kind] for name, kind in KIND_OF_PAYLOAD
 class FlushResult:
     """What a flush or close found.
 
-    durable: every event accepted before the call is settled: stored durably, or answered by a
-        rejection (`rejected_count`), or declared lost (`lost_count`).
+    durable: every event accepted so far, since the recorder was made, is stored durably. One that
+        was rejected, lost or dropped is not, so after it this stays False; see `settled`.
+    settled: every event accepted before the call is answered: stored durably, rejected by the
+        server (`rejected_count`) or declared lost (`lost_count`). Waiting longer changes nothing.
     pending_count: events accepted and not settled yet, those of after the call included.
-    durable_count, rejected_count, lost_count: totals since the recorder was made.
+    durable_count, rejected_count, lost_count, dropped_count: totals, see RecorderStats.
     """
 
     durable: bool
+    settled: bool
     pending_count: int
     durable_count: int
     rejected_count: int
     lost_count: int
+    dropped_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class RecorderStats:
     """Counts since the recorder was made (in a forked child: since the fork).
 
-    accepted_count = durable_count + rejected_count + lost events + pending_count; refused events
-    were never accepted. refused_count: by class, "BULK" and "RESERVED". duplicate_count: resent
-    events that were stored before. lost_count: events that could not be sent, and numbers that a
-    restored server had forgotten. state: IDLE, CONNECTING, OPEN, BACKOFF, STOPPED (a second owner
+    accepted_count = durable_count + rejected_count + lost_count + dropped_count + pending_count;
+    refused events were never accepted. refused_count: by class, "BULK" and "RESERVED".
+    duplicate_count: resent events that were stored before. lost_count: events that could not be
+    sent, and those that a restored server had forgotten (durable no more). dropped_count: events
+    that were still pending when the recorder was closed: gone, unless an answer of the server was
+    on its way just then. state: IDLE, CONNECTING, OPEN, BACKOFF, STOPPED (a second owner
     took the producer id) or CLOSED. last_error: why the stream is not open; "" when it is.
     """
 
@@ -59,6 +70,7 @@ class RecorderStats:
     rejected_count: int
     duplicate_count: int
     lost_count: int
+    dropped_count: int
     reconnect_count: int
     pending_count: int
     pending_bytes: int
@@ -158,22 +170,40 @@ class Recorder:
 
     def flush(self, timeout: float = 10.0) -> FlushResult:
         """Waits up to `timeout` seconds until all that was accepted before is settled."""
+        return self._flush(timeout, timeout)
+
+    def _flush(self, timeout: float, absent_timeout_s: float) -> FlushResult:
+        """absent_timeout_s: when to give up on a sidecar that never answered."""
         ring, stream = self._ring, self._stream
-        deadline_s = time.monotonic() + timeout
+        start_s = time.monotonic()
         with ring.lock:
             target = stream.request_flush()
             while ring.settled_count < target and stream.state not in ("STOPPED", "CLOSED"):
-                remaining_s = deadline_s - time.monotonic()
-                if remaining_s <= 0:
+                waited_s = time.monotonic() - start_s
+                if waited_s >= timeout or (waited_s >= absent_timeout_s and stream.absent):
                     break
-                ring.settled.wait(remaining_s)
-            return FlushResult(
-                durable=ring.settled_count >= target,
-                pending_count=ring.pending_count,
-                durable_count=stream.durable_count,
-                rejected_count=stream.rejected_count,
-                lost_count=stream.lost_count,
-            )
+                if waited_s < absent_timeout_s:
+                    ring.settled.wait(min(timeout, absent_timeout_s) - waited_s)
+                elif stream.opened_count:
+                    ring.settled.wait(timeout - waited_s)
+                else:
+                    # A first connection is being made: how that ends notifies nobody.
+                    ring.settled.wait(min(_CONNECTING_TICK_S, timeout - waited_s))
+            return self._result(target)
+
+    def _result(self, target: int) -> FlushResult:
+        """What is known now; the caller holds the ring's lock."""
+        ring, stream = self._ring, self._stream
+        settled = ring.settled_count >= target and not stream.dropped_count
+        return FlushResult(
+            durable=settled and not stream.rejected_count and not stream.lost_count,
+            settled=settled,
+            pending_count=ring.pending_count,
+            durable_count=stream.durable_count,
+            rejected_count=stream.rejected_count,
+            lost_count=stream.lost_count,
+            dropped_count=stream.dropped_count,
+        )
 
     async def flush_async(
         self,
@@ -182,20 +212,26 @@ class Recorder:
         """`flush` for asyncio: waits on a worker thread, not on the event loop."""
         return await asyncio.get_running_loop().run_in_executor(None, self.flush, timeout)
 
-    def close(self, timeout: float = 10.0) -> FlushResult:
+    def close(self, timeout: float | None = None) -> FlushResult:
         """Refuses new events, flushes, ends the stream; all within `timeout` seconds or so.
 
-        Idempotent. What is still pending is told by the result.
+        timeout: default 10, or `settings.absent_close_timeout_s` (2) when no connection was ever
+        made and none is being made. Idempotent. Events not settled by then are gone: counted as
+        `dropped_count` and told by one warning in the log.
         """
-        deadline_s = time.monotonic() + timeout
+        flush_s = CLOSE_TIMEOUT_S if timeout is None else timeout
+        absent_s = self._settings.absent_close_timeout_s if timeout is None else timeout
+        deadline_s = time.monotonic() + flush_s
         with self._ring.lock:
             self._closed = True
             self._ring.shut()
-        result = self.flush(timeout)
+        self._flush(flush_s, min(flush_s, absent_s))
         # The last acknowledgement is in (or late): a clean end is worth a second, not more.
         self._stream.close(min(1.0, max(0.0, deadline_s - time.monotonic())))
         _live.discard(self)
-        return result
+        self._drop()
+        with self._ring.lock:
+            return self._result(self._ring.accepted_count)
 
     @property
     def stats(self) -> RecorderStats:
@@ -209,6 +245,7 @@ class Recorder:
                 rejected_count=stream.rejected_count,
                 duplicate_count=stream.duplicate_count,
                 lost_count=stream.lost_count,
+                dropped_count=stream.dropped_count,
                 reconnect_count=max(0, stream.opened_count - 1),
                 pending_count=ring.pending_count,
                 pending_bytes=ring.pending_bytes,
@@ -220,6 +257,33 @@ class Recorder:
         """What the end of the interpreter does."""
         if self._settings.exit_flush_timeout_s > 0 and self._started:
             self.close(self._settings.exit_flush_timeout_s)
+            return
+        with self._ring.lock:
+            self._closed = True
+            self._ring.shut()
+        self._drop()
+
+    def _drop(self) -> None:
+        """Gives up what is pending, with one warning: nobody else would ever say so."""
+        count = self._stream.drop()
+        if count:
+            logger.warning(
+                "trimtab recorder: closed with %s not durable; %s: %s",
+                "1 event" if count == 1 else f"{count:,} events",
+                "it is gone" if count == 1 else "they are gone",
+                self._why_pending(),
+            )
+
+    def _why_pending(self) -> str:
+        stream, address = self._stream, self._channel.address
+        error = stream.last_error
+        if error is not None and (error.reason or error.code is not grpc.StatusCode.UNAVAILABLE):
+            return str(error)
+        if not stream.opened_count:
+            return f"no sidecar answered at {address}"
+        if error is not None:
+            return f"the sidecar at {address} went away"
+        return f"the sidecar at {address} did not confirm them in time"
 
     def reset_after_fork(self) -> None:
         """What a forked child does: everything anew, nothing of the parent's touched."""

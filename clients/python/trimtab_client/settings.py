@@ -26,12 +26,15 @@ class RecorderSettings:
     backoff_s_max: float = 4.0
     # How long the exit of the interpreter waits for the last events, seconds; 0 = not at all.
     exit_flush_timeout_s: float = 2.0
+    # How long a close() without a timeout waits for a sidecar that never answered, seconds. Once
+    # one has answered it waits up to 10.
+    absent_close_timeout_s: float = 2.0
 
     def __post_init__(self) -> None:
         for name in ("events_max", "bytes_max", "batch_events_max", "batch_bytes_max"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: at least 1")
-        for name in ("linger_s", "exit_flush_timeout_s"):
+        for name in ("linger_s", "exit_flush_timeout_s", "absent_close_timeout_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: not negative")
         if not 0 < self.backoff_s_min <= self.backoff_s_max < 5:

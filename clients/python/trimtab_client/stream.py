@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -19,6 +19,12 @@ from trimtab.v1 import event_pb2, event_service_pb2
 from trimtab_client import wire
 from trimtab_client.channel import LazyChannel
 from trimtab_client.errors import TrimtabError, error_from_rpc
+from trimtab_client.rejections import (
+    OnRejected,
+    Rejection,
+    RejectionReports,
+    missed_rejections,
+)
 from trimtab_client.retry import Backoff
 from trimtab_client.ring import Ring
 from trimtab_client.session import Session
@@ -26,11 +32,7 @@ from trimtab_client.settings import RecorderSettings
 
 logger = logging.getLogger("trimtab_client")
 
-Rejection = event_service_pb2.Rejection
-OnRejected = Callable[[Rejection], None]
-
 _METHOD = "/trimtab.v1.EventService/StreamEvents"
-_LIST_REJECTED = "/trimtab.v1.EventService/ListRejectedEvents"
 _STRIKE_COUNT_MAX = 3
 _RETRY_AFTER_S_MAX = 30.0
 _OWNED_ELSEWHERE = ("PRODUCER_SUPERSEDED", "PRODUCER_FENCED")
@@ -53,7 +55,7 @@ class EventStream:
         self._channel = channel
         self._source = source
         self._settings = settings
-        self._on_rejected = on_rejected
+        self._reports = RejectionReports(on_rejected)
         self._backoff = Backoff(settings.backoff_s_min, settings.backoff_s_max)
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -71,6 +73,7 @@ class EventStream:
         self.rejected_count = 0
         self.duplicate_count = 0
         self.lost_count = 0
+        self.dropped_count = 0
         self.opened_count = 0
 
     def start(self) -> None:
@@ -103,6 +106,20 @@ class EventStream:
                 thread.join(1.0)
         if self.state != "STOPPED":
             self.state = "CLOSED"
+
+    @property
+    def absent(self) -> bool:
+        """Whether no connection was ever made and none is being made just now."""
+        return not self.opened_count and self.state != "CONNECTING"
+
+    def drop(self) -> int:
+        """Gives up what is pending, for good; how many events that were. `close` comes before."""
+        self._reports.finish()
+        with self._ring.lock:
+            count = self._ring.pending_count
+            self.dropped_count += count
+            self._ring.settle_through(self._ring.next_seq - 1)
+        return count
 
     # -- supervisor ---------------------------------------------------------------------------
 
@@ -320,7 +337,13 @@ class EventStream:
             first_seq, end_seq = ring.first_seq, ring.next_seq
         missed: list[Rejection] = []
         if first_seq < next_seq <= end_seq:
-            missed = self._missed_rejections(first_seq, next_seq - 1)
+            missed = missed_rejections(
+                self._channel.get(),
+                self._source,
+                self.producer_id,
+                range(first_seq, next_seq),
+                timeout_s=min(5.0, self._settings.ack_timeout_s),
+            )
         with ring.lock:
             if next_seq > end_seq:
                 # Numbers that this recorder never gave: start over under a new producer id.
@@ -333,13 +356,16 @@ class EventStream:
                 # Told once per log: a stream that breaks before the Ack must tell it again.
                 if self._lost_accounted != (opened.log_id, first_seq - 1):
                     self._lost_accounted = (opened.log_id, first_seq - 1)
-                    self.lost_count += first_seq - next_seq
+                    # They are durable no more; the counts go on adding up to what was accepted.
+                    forgotten = min(self.durable_count, first_seq - next_seq)
+                    self.durable_count -= forgotten
+                    self.lost_count += forgotten
             session.open(opened)
             self.opened_count += 1
             self.state = "OPEN"
             self.last_error = None
             ring.work.notify_all()
-        self._report(missed)
+        self._reports.report(missed)
 
     def _on_ack(self, session: Session, ack: event_service_pb2.Ack) -> None:
         with self._ring.lock:
@@ -349,7 +375,7 @@ class EventStream:
             if ack.HasField("window"):
                 session.set_window(ack.window)
             self._ring.work.notify_all()
-        self._report(list(ack.rejections))
+        self._reports.report(ack.rejections)
 
     def _on_go_away(self, session: Session, go_away: event_service_pb2.GoAway) -> None:
         with self._ring.lock:
@@ -360,37 +386,11 @@ class EventStream:
 
     def _settle(self, through_seq: int, rejections: list[Rejection]) -> int:
         count = self._ring.settle_through(through_seq)
+        if self.dropped_count:
+            return 0  # too late: these were given up and told as such
         unsendable = {seq for seq in self._unsendable if seq <= through_seq}
         self._unsendable -= unsendable
         self.lost_count += len(unsendable)
         self.rejected_count += len(rejections)
         self.durable_count += max(0, count - len(unsendable) - len(rejections))
         return count
-
-    def _missed_rejections(self, first_seq: int, last_seq: int) -> list[Rejection]:
-        """Rejections whose Ack was lost with the former stream. Best effort: the server keeps a
-        bounded number, and not knowing why is no reason to stop recording."""
-        call = self._channel.get().unary_unary(
-            _LIST_REJECTED,
-            request_serializer=event_service_pb2.ListRejectedEventsRequest.SerializeToString,
-            response_deserializer=event_service_pb2.ListRejectedEventsResponse.FromString,
-        )
-        request = event_service_pb2.ListRejectedEventsRequest(
-            source=self._source, producer_id=self.producer_id, page_size=1_000
-        )
-        try:
-            kept = call(request, timeout=min(5.0, self._settings.ack_timeout_s)).rejected_events
-        except grpc.RpcError as error:
-            logger.warning("trimtab recorder: rejections unknown: %s", error_from_rpc(error))
-            return []
-        found = [k.rejection for k in kept if first_seq <= k.rejection.producer_seq <= last_seq]
-        return sorted(found, key=lambda rejection: rejection.producer_seq)
-
-    def _report(self, rejections: list[Rejection]) -> None:
-        if self._on_rejected is None:
-            return
-        for rejection in rejections:
-            try:
-                self._on_rejected(rejection)
-            except Exception:
-                logger.exception("trimtab recorder: on_rejected failed")

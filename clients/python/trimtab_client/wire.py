@@ -6,6 +6,8 @@ Parsing them again only to let protobuf write them a second time was measured at
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import os
 import platform
 import socket
@@ -20,7 +22,15 @@ _EVENTS_TAG = bytes([event_service_pb2.Batch.EVENTS_FIELD_NUMBER << 3 | 2])
 # A tag and a length: what an event costs in a batch beside its own bytes, at most.
 EVENT_OVERHEAD_BYTES = 6
 CLIENT_NAME = "trimtab-client-python"
-CLIENT_VERSION = "0.1.0"
+
+
+@functools.cache
+def client_version() -> str:
+    """Version of the installed distribution; "unknown" when it runs without being installed."""
+    try:
+        return importlib.metadata.version("trimtab-client")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def varint(number: int) -> bytes:
@@ -57,7 +67,7 @@ def open_message(producer_id: str, source: str) -> bytes:
             source=source,
             client_info=event_service_pb2.ClientInfo(
                 name=CLIENT_NAME,
-                version=CLIENT_VERSION,
+                version=client_version(),
                 runtime=f"python/{platform.python_version()}",
                 host=socket.gethostname(),
                 process_id=os.getpid(),

@@ -1,6 +1,7 @@
 """`trimtab serve` and `trimtab config`: flags, environment and file to one sidecar."""
 
 import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from trimtab_server import __version__
-from trimtab_server.settings import Settings, SettingsError, load, sources
+from trimtab_server.settings import (
+    Settings,
+    SettingsError,
+    load,
+    sources,
+    unknown_variables,
+)
 
 
 def _flagged(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,6 +62,7 @@ def serve(config: Path | None, flags: dict[str, Any]) -> None:
     from trimtab_server.app import serve as run
     from trimtab_server.errors import ConfigurationError
 
+    _warn()
     try:
         settings = load(config, flags)
         run(settings, lambda address: typer.echo(f"trimtab {__version__} listening on {address}"))
@@ -65,7 +73,8 @@ def serve(config: Path | None, flags: dict[str, Any]) -> None:
 
 @_flagged
 def config(config: Path | None, flags: dict[str, Any]) -> None:
-    """Print the effective settings and where each comes from."""
+    """Print the effective settings, as a file for --config, and where each comes from."""
+    _warn()
     try:
         settings = load(config, flags)
         origin = sources(config, flags)
@@ -74,5 +83,12 @@ def config(config: Path | None, flags: dict[str, Any]) -> None:
         raise typer.Exit(2) from error
     width = max(map(len, origin))
     for name, value in settings.model_dump().items():
-        shown = f'"{value}"' if isinstance(value, str) else str(value)
-        typer.echo(f"{name:{width}} = {shown:32} # {origin[name]}")
+        # JSON's strings, numbers and truth values are TOML's too; what is unset has none.
+        known = f"{name:{width}} = {json.dumps(value):32}"
+        line = known if value is not None else f"# {name:{width - 2}} = unset"
+        typer.echo(f"{line} # {origin[name]}")
+
+
+def _warn() -> None:
+    for name in unknown_variables():
+        typer.echo(f"trimtab: {name} is no setting; it is ignored", err=True)

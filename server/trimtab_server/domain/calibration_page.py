@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trimtab_server.domain.calibration_report import CalibrationReport
+from trimtab_server.domain.calibration_report import CalibrationReport, points_text
 from trimtab_server.domain.charts import reliability_chart
 from trimtab_server.domain.estimates import Estimate
 from trimtab_server.domain.pages import heading, page, paragraph, table
@@ -18,6 +18,17 @@ METHOD = (
     "times in 100 if the claims were right (Broecker and Smith 2007). Brier and log loss: lower is "
     "better; skill above 0 beats always claiming the base rate."
 )
+
+UNITS = {
+    "win_rate": "fraction, 0 to 1",
+    "mean_claim": "fraction, 0 to 1",
+    "claim_gap": "difference of fractions (0.038 = 3.8 points), claimed minus won",
+    "half_gap": "difference of fractions, win rate of the upper half of claims minus the lower",
+    "brier_skill": "1 - Brier score / that of always claiming the base rate",
+    "slope_error": "standard error, allowing for overlap and shared days (effective_n)",
+    "longest_hold_days": "days, null = no trade tells it",
+    "block_days": "days, blocks of the bootstrap",
+}
 
 
 def number_text(estimate: Estimate, digits: int = 3, *, percent: bool = False) -> str:
@@ -43,14 +54,14 @@ def score_rows(report: CalibrationReport) -> list[tuple[str, str]]:
             f"{report.effective_n:,.0f} (design effect of shared days {report.design_effect:.1f})",
         ),
         ("wins / losses", f"{report.win_count:,} / {report.n - report.win_count:,}"),
-        ("longest holding period", f"{report.longest_hold_days:,.1f} days"),
+        *_hold_rows(report),
         ("win rate", number_text(report.win_rate, percent=True)),
         (
             "mean claim",
             "undefined" if report.mean_claim is None else f"{100 * report.mean_claim:.1f}%",
         ),
-        ("claim minus win rate", number_text(report.claim_gap, percent=True)),
-        ("upper half minus lower half of claims", number_text(report.half_gap, percent=True)),
+        ("claim minus win rate", points_text(report.claim_gap)),
+        ("upper half minus lower half of claims", points_text(report.half_gap)),
         ("Brier score", number_text(report.brier, 4)),
         ("Brier skill against the base rate", number_text(report.brier_skill, 4)),
         ("log loss", number_text(report.log_loss, 4)),
@@ -63,13 +74,24 @@ def score_rows(report: CalibrationReport) -> list[tuple[str, str]]:
     if parts is not None:
         told = f"{parts.reliability:.4f} - {parts.resolution:.4f} + {parts.uncertainty:.4f}"
         words = "Brier = reliability - resolution + uncertainty + within bins"
-        rows.append((words, f"{told} + {parts.within:.4f}"))
+        sign = "-" if parts.within < 0 else "+"
+        rows.append((words, f"{told} {sign} {abs(parts.within):.4f}"))
     if line is not None:
-        error = line.slope_error * report.design_effect**0.5
-        told = f"{line.slope:.2f} (standard error {error:.2f})"
+        told = f"{line.slope:.2f} (standard error {line.slope_error:.2f})"
         rows.append(("recalibration slope (1 = right, 0 = says nothing)", told))
     if report.win_rate.note:
         rows.append(("no intervals", report.win_rate.note))
+    return rows
+
+
+def _hold_rows(report: CalibrationReport) -> list[tuple[str, str]]:
+    rows = []
+    if report.longest_hold_days is not None:
+        days = report.longest_hold_days
+        told = f"{days:,.2f} days" if days >= 1 else f"{24 * days:,.2f} hours"
+        rows.append(("longest holding period", told))
+    if report.n:
+        rows.append(("blocks of the bootstrap", f"{report.block_days:,.3g} days"))
     return rows
 
 
@@ -83,10 +105,18 @@ def bin_rows(report: CalibrationReport) -> list[tuple[str, ...]]:
             f"{one.win_rate:.1%}",
             f"{one.win_low:.1%} - {one.win_high:.1%}",
             f"{one.consistent_low:.1%} - {one.consistent_high:.1%}"
-            + ("" if one.is_consistent else "  (outside)"),
+            + (" " if one.is_consistent else "*"),
         )
         for one in report.bins
     ]
+
+
+OUTSIDE = "* the win rate lies outside of where it would be if the claims were right."
+
+
+def outside_text(report: CalibrationReport) -> str:
+    """The legend of the star in the bins; "" when there is none."""
+    return "" if all(one.is_consistent for one in report.bins) else OUTSIDE
 
 
 def left_out_text(report: CalibrationReport) -> str:
@@ -131,6 +161,7 @@ def calibration_json(report: CalibrationReport) -> dict[str, Any]:
         "first_entry_ns": report.first_entry_ns,
         "last_exit_ns": report.last_exit_ns,
         "longest_hold_days": report.longest_hold_days,
+        "block_days": report.block_days,
         "mean_claim": report.mean_claim,
         **estimates,
         "ranking_auc": report.ranking,
@@ -165,6 +196,7 @@ def calibration_json(report: CalibrationReport) -> dict[str, Any]:
             }
             for one in report.bins
         ],
+        "units": UNITS,
         "method": METHOD,
     }
 
@@ -176,6 +208,7 @@ def calibration_section(report: CalibrationReport) -> list[str]:
         f'<div class="verdict">{paragraph(report.summary)}</div>',
         reliability_chart(report.bins),
         table(BIN_HEADER, bin_rows(report)),
+        paragraph(outside_text(report), "note") if outside_text(report) else "",
         table(("number", "value"), score_rows(report)),
         paragraph(left_out, "note") if left_out else "",
         paragraph(METHOD, "note"),
@@ -195,9 +228,13 @@ def calibration_html(report: CalibrationReport, what: str) -> str:
     )
 
 
+def _escaped(cell: str) -> str:
+    return cell.strip().replace("|", "\\|").replace("*", "\\*")
+
+
 def _markdown_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     def line(cells: tuple[str, ...]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
 
     rule = "|" + "|".join([" --- ", *(" ---: " for _ in header[1:])]) + "|"
     return [line(header), rule, *(line(row) for row in rows)]
@@ -216,6 +253,7 @@ def calibration_markdown(report: CalibrationReport, what: str) -> str:
         "",
         *_markdown_table(BIN_HEADER, bin_rows(report)),
         "",
+        *([outside_text(report).replace("*", "\\*"), ""] if outside_text(report) else []),
         "## Scores",
         "",
         *_markdown_table(("number", "value"), list(score_rows(report))),

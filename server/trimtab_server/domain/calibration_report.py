@@ -68,7 +68,9 @@ class CalibrationReport:
     half of claims - that of the lower half. outcomes_needed: effective outcomes still missing
     for a verdict; None = none missing. effective_n: the sample's worth in independent trades:
     overlap within a symbol removed by average uniqueness, then divided by design_effect (>= 1) for
-    days on which many trades won or lost together. summary: the verdict in plain words.
+    days on which many trades won or lost together. longest_hold_days: None = no trade tells how long
+    it was held. block_days: length of the bootstrap's blocks. line: its standard errors allow for
+    the effective sample. summary: the verdict in plain words.
     """
 
     selection: Selection
@@ -78,7 +80,8 @@ class CalibrationReport:
     design_effect: float
     first_entry_ns: int | None
     last_exit_ns: int | None
-    longest_hold_days: float
+    longest_hold_days: float | None
+    block_days: float
     mean_claim: float | None
     win_rate: Estimate
     claim_gap: Estimate
@@ -147,7 +150,7 @@ class _Pairs:
             statistic,
             self.calendar.length,
             self.claim.size,
-            self.calendar.longest_hold,
+            self.calendar.block_periods,
             self.rng,
             count=self.count,
             level=self.level,
@@ -197,7 +200,8 @@ def calibration_report(
         design_effect=crowding,
         first_entry_ns=min((trade.entry_time_ns for trade in counted), default=None),
         last_exit_ns=max((trade.exit_time_ns for trade in counted), default=None),
-        longest_hold_days=calendar.longest_hold * calendar.period_ns / DAY_NS,
+        longest_hold_days=_longest_hold_days(counted),
+        block_days=calendar.block_periods * calendar.period_ns / DAY_NS,
         mean_claim=float(claim.mean()) if claim.size else None,
         win_rate=found["win_rate"],
         claim_gap=found["claim_gap"],
@@ -208,11 +212,30 @@ def calibration_report(
         ranking=ranking_score(claim, won),
         parts=brier_decomposition(claim, won, edges),
         calibration_error=calibration_error(claim, won, edges),
-        line=recalibration_line(claim, won),
+        line=_widened(recalibration_line(claim, won), claim.size, effective),
         bins=reliability_bins(claim, won, edges, weights, level),
         verdict=verdict,
         outcomes_needed=needed,
         summary=_summary(verdict, pairs, found, needed),
+    )
+
+
+def _longest_hold_days(trades: Sequence[Trade]) -> float | None:
+    longest = max((trade.exit_time_ns - trade.entry_time_ns for trade in trades), default=0)
+    return longest / DAY_NS if longest else None
+
+
+def _widened(
+    line: RecalibrationLine | None, n: int, effective_n: float
+) -> RecalibrationLine | None:
+    """The line with the errors of `effective_n` pairs: a copy of the data adds no precision."""
+    if line is None:
+        return None
+    factor = (n / effective_n) ** 0.5
+    return replace(
+        line,
+        intercept_error=line.intercept_error * factor,
+        slope_error=line.slope_error * factor,
     )
 
 
@@ -276,7 +299,8 @@ def gap_sample_size(win_rate: float, gap: float, level: float = 0.95, power: flo
     return 4 * win_rate * (1 - win_rate) * (z / gap) ** 2
 
 
-def _points(estimate: Estimate) -> str:
+def points_text(estimate: Estimate) -> str:
+    """A difference of rates in points, with its interval in brackets where there is one."""
     if estimate.value is None:
         return "undefined"
     text = f"{100 * estimate.value:+.1f} points"
@@ -294,15 +318,9 @@ def _summary(
     claim, won, effective = pairs.claim, pairs.won, float(pairs.weights.sum())
     if not claim.size:
         return "No matured trade with a claimed confidence: nothing to judge yet."
-    gap = _points(found["half_gap"])
+    gap = points_text(found["half_gap"])
     sample = f"{claim.size:,} trades (worth about {effective:,.0f} independent ones)"
-    level = f"On average {claim.mean():.0%} was claimed and {won.mean():.0%} won"
     like_these = (needed or 0) * claim.size / max(effective, 1.0)
-    over = found["claim_gap"]
-    if over.decided_sign > 0:
-        level += f": overconfident by {_points(over)}"
-    elif over.decided_sign < 0:
-        level += f": underconfident by {_points(over)} (claimed minus won)"
     text = {
         CalibrationVerdict.INFORMATIVE: (
             f"Yes, it ranks: over {sample} the upper half of the claims won more often than the "
@@ -323,4 +341,22 @@ def _summary(
             f"claims; so far it is {gap}."
         ),
     }[verdict]
-    return f"{text} {level}."
+    return f"Does it rank? {text} Is the level right? {_level_text(claim, won, found)}"
+
+
+def _level_text(claim: FloatArray, won: FloatArray, found: dict[str, Estimate]) -> str:
+    """Whether the claims are as high as the win rate, and better than the base rate alone."""
+    over, skill = found["claim_gap"], found["brier_skill"]
+    told = f"on average {claim.mean():.0%} was claimed and {won.mean():.0%} won"
+    if over.decided_sign > 0:
+        text = f"No: {told}, overconfident by {points_text(over)}."
+    elif over.decided_sign < 0:
+        text = f"No: {told}, underconfident by {points_text(over)} (claimed minus won)."
+    elif over.low is None:
+        text = f"Too few to tell: {told}."
+    else:
+        text = f"Nothing against it: {told}, a difference of {points_text(over)}."
+    if skill.decided_sign < 0:
+        text += " As probabilities the claims are worse than always saying the base rate (Brier "
+        text += f"skill {skill.value:+.3f} [{skill.low:+.3f}, {skill.high:+.3f}])."
+    return text

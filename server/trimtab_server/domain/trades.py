@@ -186,14 +186,14 @@ def uniqueness_weights(trades: Sequence[Trade]) -> FloatArray:
 class EntryCalendar:
     """When trades were entered, in periods from the first entry to the last.
 
-    positions: shape (n,). length: periods. period_ns: length of one. longest_hold: longest
-    holding period, in periods, rounded up, at least 1.
+    positions: shape (n,). length: periods. period_ns: length of one. block_periods: length of the
+    blocks to resample, the longest holding period in whole periods, rounded up, at least 1.
     """
 
     positions: IntArray
     length: int
     period_ns: int
-    longest_hold: float
+    block_periods: float
 
 
 def entry_calendar(trades: Sequence[Trade]) -> EntryCalendar:

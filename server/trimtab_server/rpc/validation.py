@@ -157,10 +157,14 @@ def _shown(words: str) -> str:
 
 
 def _bind_outcome(outcome: Any, path: str) -> Iterator[Violation]:
-    if outcome.status != event_pb2.OUTCOME_STATUS_CENSORED and not outcome.HasField(
-        "return_fraction"
+    if (
+        outcome.status != event_pb2.OUTCOME_STATUS_CENSORED
+        and not outcome.HasField("return_fraction")
+        and not outcome.HasField("won")
     ):
-        yield Violation(path + "return_fraction", "is required unless the status is CENSORED")
+        yield Violation(
+            path + "return_fraction", "is required unless the status is CENSORED or `won` is told"
+        )
 
 
 def _bind_decision(decision: Any, path: str) -> Iterator[Violation]:

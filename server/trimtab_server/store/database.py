@@ -50,6 +50,7 @@ class Database:
         self._read_time_s_max = read_time_s_max
         self._monotonic = monotonic
         self._reading = threading.local()
+        self._is_closing = False
         try:
             self._writers = self._engine(url, 1, _SYNCHRONOUS[durability], read_only=False)
             self._readers = self._engine(url, readers_max, "FULL", read_only=True)
@@ -99,6 +100,8 @@ class Database:
             with self._readers.begin() as connection:
                 yield connection
         except OperationalError as error:
+            if self._is_closing:
+                raise Unavailable(Reason.SHUTTING_DOWN, "the server is stopping") from error
             if "interrupted" in str(error.orig):
                 raise DeadlineExceeded(
                     f"the read took more than {self._read_time_s_max:g} s; narrow the filter"
@@ -106,6 +109,10 @@ class Database:
             raise _unavailable(error.orig) from error
         except DBAPIError as error:
             raise _unavailable(error.orig) from error
+
+    def interrupt(self) -> None:
+        """Ends the reads that are running, as if they had taken too long."""
+        self._is_closing = True
 
     def close(self) -> None:
         """Closes all connections (SQLite folds the WAL into the file) and releases the lock."""
@@ -144,7 +151,7 @@ class Database:
 
     def _too_late(self) -> int:
         deadline: float | None = getattr(self._reading, "deadline", None)
-        return int(deadline is not None and self._monotonic() > deadline)
+        return int(self._is_closing or (deadline is not None and self._monotonic() > deadline))
 
     def _migrate(self) -> None:
         config = Config()

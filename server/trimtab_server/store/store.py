@@ -92,6 +92,10 @@ class Store:
             first = connection.scalar(text("SELECT min(sequence) FROM events"))
         return LogInfo(self.log_id, first or 0, last or 0)
 
+    def interrupt(self) -> None:
+        """Ends the reads that are running: the server stops."""
+        self._database.interrupt()
+
     def close(self) -> None:
         """Closes the database and releases its lock."""
         self._database.close()
