@@ -12,7 +12,8 @@ from trimtab_client import (
     FakeSidecar,
     guard_verdict,
 )
-from trimtab_server.cli.events import app, what_text
+from trimtab_server.cli.event_lines import what_text
+from trimtab_server.cli.events import app
 
 DAY_NS = 86_400_000_000_000
 BUILD = EventBuilder(source="alpha", environment="PAPER")

@@ -131,7 +131,10 @@ def test_a_flush_that_runs_out_of_time_says_what_is_pending(connected: Connect) 
     """It neither raises nor claims."""
     tt = connected(address=NOBODY)
     record(tt, 0, 3)
-    assert tt.flush(0.01) == FlushResult(False, 3, 0, 0, 0)
+    assert tt.flush(0.01) == FlushResult(
+        durable=False, settled=False, pending_count=3, durable_count=0, rejected_count=0,
+        lost_count=0, dropped_count=0,
+    )  # fmt: skip
 
 
 def test_a_flush_of_nothing_is_durable_at_once(connected: Connect) -> None:
@@ -158,7 +161,8 @@ def test_close_without_a_sidecar_comes_back_in_time_and_tells_the_rest(connected
     tt = connected(address=NOBODY)
     record(tt, 0, 3)
     result = tt.close(0.05)
-    assert (result.durable, result.pending_count) == (False, 3)
+    assert (result.durable, result.settled) == (False, False)
+    assert (result.pending_count, result.dropped_count) == (0, 3)
 
 
 def test_close_before_the_first_event_is_nothing(connected: Connect) -> None:
@@ -175,6 +179,7 @@ def test_close_before_the_first_event_is_nothing(connected: Connect) -> None:
         {"backoff_s_max": 5.0},
         {"backoff_s_min": 0.0},
         {"ack_timeout_s": 0.0},
+        {"absent_close_timeout_s": -1.0},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import tomllib
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
 import pytest
 
 from trimtab.v1 import event_service_pb2
@@ -34,7 +38,7 @@ def test_open_says_who_is_calling() -> None:
     assert (request.open.producer_id, request.open.producer_epoch) == ("p", 1)
     assert request.open.client_info.name == "trimtab-client-python"
     assert request.open.client_info.process_id > 0
-    assert request.open.client_info.version == wire.CLIENT_VERSION
+    assert request.open.client_info.version == wire.client_version() != ""
 
 
 def test_lost_and_flush_are_their_messages() -> None:
@@ -43,3 +47,24 @@ def test_lost_and_flush_are_their_messages() -> None:
     assert (lost.first_seq, lost.last_seq, lost.reason) == (3, 9, 2)
     flush = event_service_pb2.StreamEventsRequest.FromString(wire.flush_message())
     assert flush.WhichOneof("message") == "flush"
+
+
+def test_the_version_is_the_distributions() -> None:
+    """One place tells it: the manifest."""
+    manifest = Path(__file__).parents[2] / "clients/python/pyproject.toml"
+    wire.client_version.cache_clear()
+    assert wire.client_version() == tomllib.loads(manifest.read_text())["project"]["version"]
+
+
+def test_without_a_distribution_the_version_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout on the path records as well."""
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    wire.client_version.cache_clear()
+    try:
+        assert wire.client_version() == "unknown"
+    finally:
+        wire.client_version.cache_clear()

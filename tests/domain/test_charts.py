@@ -54,7 +54,9 @@ def test_percent_text_is_short() -> None:
 )
 def test_every_chart_is_well_formed_titled_and_finite(svg: str) -> None:
     """Parses as XML (names are escaped), has a title for readers, and no NaN among coordinates."""
-    root = ET.fromstring(svg)
+    scroll = ET.fromstring(svg)
+    assert scroll.get("class") == "scroll"
+    root = scroll[0]
     assert root[0].tag == "title"
     assert root[0].text
     assert "nan" not in svg

@@ -271,6 +271,7 @@ def _say(lost: pb.Lost) -> Callable[[Conversation], None]:
 @pytest.mark.parametrize(
     ("lost", "code", "reason", "fields"),
     [
+        (_lost(1, 9), Code.ALREADY_EXISTS, "SEQUENCE_REUSED", ("lost.first_seq",)),
         (_lost(3, 9), Code.OUT_OF_RANGE, "SEQUENCE_GAP", ("lost.first_seq",)),
         (_lost(2, 1), Code.INVALID_ARGUMENT, "INVALID_FIELD", ("lost.last_seq",)),
         (_lost(0, 1), Code.INVALID_ARGUMENT, "INVALID_FIELD", ("lost.first_seq",)),

@@ -52,6 +52,8 @@ class Model:
     def _lose(self, wanted: Append, producer: Producer) -> list[object]:
         assert wanted.loss is not None
         if wanted.loss.last_seq > self.marks[producer]:
+            if wanted.loss.first_seq <= self.marks[producer]:
+                return [Reason.SEQUENCE_REUSED]
             self.marks[producer] = wanted.loss.last_seq
             return [self._settle(wanted.loss.event, None, 0)]
         return [0]

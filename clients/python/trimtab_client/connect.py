@@ -130,8 +130,8 @@ def connect(
 
     source: the engine, 1 to 64 characters. environment: LIVE, PAPER or BACKTEST. run_id: the
     backtest or paper run, required for BACKTEST. on_unavailable: what absence of the sidecar means
-    for entries, CLOSED (none) or OPEN (the fallback rule); without effect today, kept for the signal
-    gate of a later version.
+    for entries, CLOSED (none) or OPEN (the fallback rule); without effect today, kept for the
+    signal gate of a later version.
     address: "host:port" or "unix:/path"; default $TRIMTAB_ADDRESS, else 127.0.0.1:7517.
     timeout_s: deadline of unary calls, seconds. settings: the recorder's limits. on_rejected,
     on_refused: see Recorder. ValueError when an argument makes no sense.

@@ -89,7 +89,13 @@ class EventSink(Generic[T]):
             else:
                 event_time_ns = self._now_ns()
         stamp = event.event_time
-        stamp.seconds, stamp.nanos = divmod(event_time_ns, _NS)
+        try:
+            stamp.seconds, stamp.nanos = divmod(event_time_ns, _NS)
+        except TypeError:
+            raise TypeError(
+                f"event_time_ns: must be int nanoseconds UTC, not {type(event_time_ns).__name__} "
+                "(a datetime with a time zone goes into event_time)"
+            ) from None
         if _current_traceparent is not None and not event.traceparent:
             event.traceparent = _current_traceparent()
         return event
@@ -99,7 +105,7 @@ class EventSink(Generic[T]):
         """The envelope as the message takes it."""
         for name in ("event_time", "available_time"):
             if name in envelope:
-                envelope[name] = to_timestamp(envelope[name])
+                envelope[name] = to_timestamp(envelope[name], name)
         return envelope
 
     def _now_ns(self) -> int:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -51,6 +50,7 @@ from trimtab.v1.event_pb2 import (
     ThresholdRule,
 )
 from trimtab.v1.event_service_pb2 import EventFilter
+from trimtab_client.fields import set_duration, set_given
 
 __all__ = [
     "AccountSnapshot",
@@ -108,16 +108,6 @@ RuleMessage: TypeAlias = (
     ThresholdRule | PositionCountRule | ExposureRule | CooldownRule | LossLimitRule
 )
 
-_TYPE_WORDS = {
-    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
-    FieldDescriptor.CPPTYPE_FLOAT: "a number",
-    FieldDescriptor.CPPTYPE_INT32: "an int",
-    FieldDescriptor.CPPTYPE_INT64: "an int",
-    FieldDescriptor.CPPTYPE_UINT32: "an int",
-    FieldDescriptor.CPPTYPE_UINT64: "an int",
-    FieldDescriptor.CPPTYPE_BOOL: "a bool",
-    FieldDescriptor.CPPTYPE_STRING: "text",
-}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS = 1_000_000_000
 
@@ -207,70 +197,6 @@ def to_duration(duration_s: float) -> Duration:
     duration = Duration()
     set_duration(duration, duration_s)
     return duration
-
-
-def set_duration(target: Duration, duration_s: float, field: str = "a duration") -> None:
-    """Writes `duration_s` (seconds) into `target`. ValueError when it is not finite, TypeError when
-    it is no number; both name `field`."""
-    try:
-        finite = -1e11 < duration_s < 1e11  # false for NaN too; a protobuf Duration ends at 3e11
-    except TypeError:
-        raise TypeError(
-            f"{field}: must be a number of seconds, not {type(duration_s).__name__}"
-        ) from None
-    if not finite:
-        raise ValueError(f"{field} must be finite seconds, not {duration_s!r}")
-    whole = int(duration_s)
-    nanos = round((duration_s - whole) * 1e9)
-    if abs(nanos) >= _NS:
-        whole, nanos = whole + (1 if nanos > 0 else -1), 0
-    target.seconds = whole
-    target.nanos = nanos
-
-
-def set_given(target: Any, fields: tuple[tuple[str, Any], ...]) -> None:
-    """Sets each named field whose value is not None. TypeError naming the field of a wrong type."""
-    for name, value in fields:
-        if value is not None:
-            try:
-                setattr(target, name, value)
-            except TypeError:
-                raise wrong_type(target, name, value) from None
-
-
-def set_numbers(target: Any, field: str, numbers: Mapping[str, float]) -> None:
-    """Fills a map of numbers. TypeError naming the entry that is none, e.g. `features['rsi']`."""
-    try:
-        getattr(target, field).update(numbers)
-    except (TypeError, AttributeError):
-        for key, value in dict(numbers).items():
-            if not isinstance(key, str):
-                raise TypeError(f"{field}: keys must be text, not {type(key).__name__}") from None
-            if not isinstance(value, int | float):
-                told = type(value).__name__
-                raise TypeError(f"{field}[{key!r}]: must be a number, not {told}") from None
-        raise
-
-
-def wrong_type(target: Any, name: str, value: object) -> TypeError:
-    """The error for a field of `target` that does not take `value`."""
-    field = target.DESCRIPTOR.fields_by_name[name]
-    wanted = _TYPE_WORDS.get(field.cpp_type, "something else")
-    return TypeError(f"{name}: must be {wanted}, not {type(value).__name__}")
-
-
-def first_wrong_type(target: Any, values: Mapping[str, Any]) -> TypeError | None:
-    """The error for the first of `values` that `target` does not take; for the hot paths, which
-    set field after field themselves and ask only once that went wrong."""
-    for name, value in values.items():
-        if value is not None and name in target.DESCRIPTOR.fields_by_name:
-            try:
-                setattr(target, name, value)
-            except TypeError:
-                return wrong_type(target, name, value)
-            except AttributeError:  # a nested message, which is not set so
-                continue
-    return None
 
 
 _RULE_FIELDS: dict[type[Any], str] = {

@@ -127,9 +127,7 @@ class _Events:
         token = request.page_token or "0"
         if not (token.isascii() and token.isdigit() and len(token) < 10):
             violation = FieldViolation("page_token", "is no token of this fake")
-            raise Refusal(
-                grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", violations=[violation]
-            )
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", violations=[violation])
         start = int(token)
         end = start + min(request.page_size or size, self._fake.limits.page_size_max)
         return found[start:end], str(end) if end < len(found) else ""

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import TypeVar, Unpack
 
 from trimtab_client.envelope import Envelope, EventSink
-from trimtab_client.event import CORPORATE_ACTION_KIND, SEVERITY, Word, set_duration, set_given
+from trimtab_client.event import CORPORATE_ACTION_KIND, SEVERITY, Word
+from trimtab_client.fields import set_duration, set_given, set_needed, set_numbers
 from trimtab_client.ring import EventClass
 
 T = TypeVar("T")
@@ -40,19 +41,34 @@ class MarketEvents(EventSink[T]):
         event = self._begin(envelope, event_time_ns)
         event.symbol = symbol
         payload = event.market_bar
-        set_duration(payload.interval, interval_s)
-        # Written out instead of looped: most events are bars, and a loop costs twice as much.
-        if open is not None:
-            payload.open = open
-        if high is not None:
-            payload.high = high
-        if low is not None:
-            payload.low = low
-        payload.close = close
-        if volume is not None:
-            payload.volume = volume
-        if spread_bps is not None:
-            payload.spread_bps = spread_bps
+        set_duration(payload.interval, interval_s, "interval_s")
+        try:
+            # Written out instead of looped: most events are bars, and a loop costs twice as much.
+            if open is not None:
+                payload.open = open
+            if high is not None:
+                payload.high = high
+            if low is not None:
+                payload.low = low
+            payload.close = close
+            if volume is not None:
+                payload.volume = volume
+            if spread_bps is not None:
+                payload.spread_bps = spread_bps
+        except TypeError:
+            # Again, by the way that names the field.
+            set_needed(payload, "close", close)
+            set_given(
+                payload,
+                (
+                    ("open", open),
+                    ("high", high),
+                    ("low", low),
+                    ("volume", volume),
+                    ("spread_bps", spread_bps),
+                ),
+            )
+            raise
         if adjusted:
             payload.adjusted = True
         return self._emit(event, _BULK)
@@ -75,18 +91,33 @@ class MarketEvents(EventSink[T]):
         event.symbol = symbol
         payload = event.market_tick
         payload.SetInParent()
-        if bid is not None:
-            payload.bid = bid
-        if ask is not None:
-            payload.ask = ask
-        if bid_quantity is not None:
-            payload.bid_quantity = bid_quantity
-        if ask_quantity is not None:
-            payload.ask_quantity = ask_quantity
-        if last_price is not None:
-            payload.last_price = last_price
-        if last_quantity is not None:
-            payload.last_quantity = last_quantity
+        try:
+            if bid is not None:
+                payload.bid = bid
+            if ask is not None:
+                payload.ask = ask
+            if bid_quantity is not None:
+                payload.bid_quantity = bid_quantity
+            if ask_quantity is not None:
+                payload.ask_quantity = ask_quantity
+            if last_price is not None:
+                payload.last_price = last_price
+            if last_quantity is not None:
+                payload.last_quantity = last_quantity
+        except TypeError:
+            # Again, by the way that names the field.
+            set_given(
+                payload,
+                (
+                    ("bid", bid),
+                    ("ask", ask),
+                    ("bid_quantity", bid_quantity),
+                    ("ask_quantity", ask_quantity),
+                    ("last_price", last_price),
+                    ("last_quantity", last_quantity),
+                ),
+            )
+            raise
         return self._emit(event, _BULK)
 
     def account(
@@ -103,9 +134,16 @@ class MarketEvents(EventSink[T]):
         """The account at a moment, all in `currency`; exposure is gross, >= 0."""
         event = self._begin(envelope, event_time_ns)
         payload = event.account_snapshot
-        payload.equity = equity
         payload.currency = currency
-        set_given(payload, (("cash", cash), ("exposure", exposure), ("margin_used", margin_used)))
+        set_needed(payload, "equity", equity)
+        set_given(
+            payload,
+            (
+                ("cash", cash),
+                ("exposure", exposure),
+                ("margin_used", margin_used),
+            ),
+        )
         return self._emit(event, _BULK)
 
     def corporate_action(
@@ -151,8 +189,7 @@ class MarketEvents(EventSink[T]):
         payload.regime = regime
         payload.previous_regime = previous_regime
         payload.scope = scope
-        if probability is not None:
-            payload.probability = probability
+        set_given(payload, (("probability", probability),))
         return self._emit(event, _BULK)
 
     def risk_breach(
@@ -205,9 +242,9 @@ class MarketEvents(EventSink[T]):
         payload.unit = unit
         set_given(payload, (("value", value), ("applied_threshold", applied_threshold)))
         if baseline:
-            payload.baseline.update(baseline)
+            set_numbers(payload, "baseline", baseline)
         if filtered:
-            payload.filtered.update(filtered)
+            set_numbers(payload, "filtered", filtered)
         if improvement:
-            payload.improvement.update(improvement)
+            set_numbers(payload, "improvement", improvement)
         return self._emit(event, _BULK)

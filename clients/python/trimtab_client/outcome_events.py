@@ -16,9 +16,8 @@ from trimtab_client.event import (
     Horizon,
     Outcome,
     Word,
-    set_duration,
-    set_given,
 )
+from trimtab_client.fields import set_duration, set_given, set_numbers
 from trimtab_client.ring import EventClass
 
 T = TypeVar("T")
@@ -79,7 +78,7 @@ def fill_outcome(target: Outcome, fields: OutcomeFields) -> None:
     for name in ("holding_time_s", "holding_period_s"):
         duration_s = rest.pop(name, None)
         if duration_s is not None:
-            set_duration(target.holding_time, duration_s)
+            set_duration(target.holding_time, duration_s, name)
     horizon = rest.pop("horizon", None)
     if horizon is not None:
         target.horizon.CopyFrom(horizon)
@@ -166,7 +165,7 @@ class OutcomeEvents(EventSink[T]):
         payload.label = label
         set_given(payload, (("probability", probability), ("value", value)))
         if features:
-            payload.features.update(features)
+            set_numbers(payload, "features", features)
         if horizon is not None:
             payload.horizon.CopyFrom(horizon)
         return self._emit(event, EventClass.BULK)

@@ -30,8 +30,8 @@ from trimtab_client.event import (
     MarketSnapshot,
     Thesis,
     Word,
-    set_given,
 )
+from trimtab_client.fields import set_given, set_needed, set_numbers
 from trimtab_client.ring import EventClass
 
 T = TypeVar("T")
@@ -82,14 +82,13 @@ class TradeEvents(EventSink[T]):
         payload = event.signal
         payload.side = SIDE(side, "signal.side")  # type: ignore[assignment]
         payload.intent = INTENT(intent, "signal.intent")  # type: ignore[assignment]
-        if confidence is not None:
-            payload.confidence = confidence
         set_given(
             payload,
             (
                 ("calibrated", calibrated or None),
                 ("currency", currency or None),
                 ("regime", regime or None),
+                ("confidence", confidence),
                 ("strength", strength),
                 ("expected_return", expected_return),
                 ("quantity", quantity),
@@ -103,9 +102,9 @@ class TradeEvents(EventSink[T]):
             ),
         )
         if indicator_values:
-            payload.indicator_values.update(indicator_values)
+            set_numbers(payload, "indicator_values", indicator_values)
         if features:
-            payload.features.update(features)
+            set_numbers(payload, "features", features)
         if exit_plan is not None:
             payload.exit_plan.CopyFrom(exit_plan)
         if market_context is not None:
@@ -229,8 +228,8 @@ class TradeEvents(EventSink[T]):
         event.symbol = symbol
         payload = event.execution
         payload.side = SIDE(side, "execution.side")  # type: ignore[assignment]
-        payload.quantity = quantity
-        payload.price = price
+        set_needed(payload, "quantity", quantity)
+        set_needed(payload, "price", price)
         if liquidity:
             taken = LIQUIDITY(liquidity, "execution.liquidity")
             payload.liquidity = taken  # type: ignore[assignment]
@@ -238,7 +237,13 @@ class TradeEvents(EventSink[T]):
             payload.intent = INTENT(intent, "execution.intent")  # type: ignore[assignment]
         payload.allocations.extend(allocations)
         payload.currency = currency
-        set_given(payload, (("fee", fee), ("expected_price", expected_price)))
+        set_given(
+            payload,
+            (
+                ("fee", fee),
+                ("expected_price", expected_price),
+            ),
+        )
         return self._emit(event, _RESERVED)
 
     def execution_failure(
@@ -286,8 +291,8 @@ class TradeEvents(EventSink[T]):
         event.symbol = symbol
         payload = event.position_update
         payload.state = POSITION_STATE(state, "position_update.state")  # type: ignore[assignment]
-        payload.quantity = quantity
         payload.currency = currency
+        set_needed(payload, "quantity", quantity)
         set_given(
             payload,
             (

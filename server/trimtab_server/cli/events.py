@@ -1,4 +1,4 @@
-"""`trimtab events list | tail | stats`: looking into the log of a running sidecar.
+"""`trimtab events list | tail | stats | rejected`: looking into the log of a running sidecar.
 
 The pieces that other commands need too stand here: how a sidecar is reached, how its absence is
 told, how times and filters are read.
@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trimtab_server.cli.event_lines import (
+    event_line,
+    fitted,
+    header_line,
+    line_width,
+    plain_event,
+    rejection_text,
+    time_text,
+)
+
 if TYPE_CHECKING:
-    from trimtab_client import Client, Event, EventFilter
+    from trimtab_client import Client, Event, EventFilter, TrimtabError
 
 app = typer.Typer(help="Look into the event log.", no_args_is_help=True)
 
@@ -64,7 +70,6 @@ TextFormatOption = Annotated[
 ]
 
 PAGE_SIZE = 1000
-LINE = "{sequence:>9}  {time:<23}  {kind:<17} {symbol:<10} {strategy:<16} {what}"
 
 
 class Order(StrEnum):
@@ -99,9 +104,16 @@ def sidecar(address: str | None) -> Iterator[Client]:
             "or tell --address"
         ) from None
     except TrimtabError as error:
-        raise fail(str(error)) from None
+        raise fail(_error_text(error)) from None
     finally:
         client.close()
+
+
+def _error_text(error: TrimtabError) -> str:
+    """An error in one line that says each thing once: the fields at fault, else its message."""
+    fields = "; ".join(f"{one.field}: {one.description}" for one in error.field_violations)
+    label = f"{error.code.name}/{error.reason}" if error.reason else error.code.name
+    return f"{label}: {fields or error.message}"
 
 
 def parsed_time(text: str, option: str) -> int | None:
@@ -170,80 +182,16 @@ class Wanted:
         return ", ".join(told) or "the whole log"
 
 
-def plain_event(event: Event) -> dict[str, Any]:
-    """The event as JSON values, with the contract's field names."""
-    from google.protobuf.json_format import MessageToDict
-
-    plain: dict[str, Any] = MessageToDict(event, preserving_proto_field_name=True)
-    return plain
-
-
-def time_text(seconds: int, nanos: int) -> str:
-    """ISO 8601 to the millisecond, or to the second where that is all there is."""
-    stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{stamp}.{nanos // 1_000_000:03d}Z" if nanos else f"{stamp}Z"
-
-
-def what_text(event: Event) -> str:
-    """What an event says, in a few words."""
-    kind = event.WhichOneof("payload") or ""
-    payload = getattr(event, kind, None)
-    if payload is None:
-        return ""
-    plain = plain_event(event).get(kind, {})
-    if kind == "decision":
-        blockers = [v.guard for v in payload.guard_verdicts if v.result == 2]
-        action = str(plain.get("action", "")).removeprefix("DECISION_ACTION_")
-        return f"{action} by {', '.join(blockers)}" if blockers else action
-    if kind == "shadow_outcome":
-        plain = plain.get("outcome", {})
-    shown = []
-    for name, value in plain.items():
-        if isinstance(value, bool | dict | list):
-            continue
-        if isinstance(value, float):
-            shown.append(f"{name}={value:.6g}")
-        else:
-            shown.append(f"{name}={_word(str(value))}")
-    return " ".join(shown[:6])
-
-
-def _word(value: str) -> str:
-    for prefix in ("SIDE_", "INTENT_", "OUTCOME_STATUS_", "EXIT_REASON_", "LIQUIDITY_"):
-        if value.startswith(prefix):
-            return value.removeprefix(prefix)
-    return value
-
-
-def event_line(event: Event) -> str:
-    """An event as one line of the table."""
-    from trimtab_client import kind_word
-
-    return LINE.format(
-        sequence=event.sequence,
-        time=time_text(event.event_time.seconds, event.event_time.nanos),
-        kind=kind_word(event),
-        symbol=event.symbol or "-",
-        strategy=event.strategy or "-",
-        what=what_text(event),
-    ).rstrip()
-
-
 def _write(event: Event, form: TextFormat) -> None:
     if form is TextFormat.JSON:
         typer.echo(json.dumps(plain_event(event), sort_keys=True))
-        return
-    line = event_line(event)
-    if sys.stdout.isatty():
-        line = line[: shutil.get_terminal_size((160, 24)).columns]
-    # What an engine put into a field must not steer the terminal.
-    typer.echo(re.sub(r"[^\x20-\x7e\u00a0-\uffff]", "?", line))
+    else:
+        typer.echo(event_line(event, line_width()))
 
 
 def _header(form: TextFormat) -> None:
     if form is TextFormat.TABLE:
-        names = {"sequence": "sequence", "time": "event time", "kind": "kind", "symbol": "symbol"}
-        typer.echo(LINE.format(**names, strategy="strategy", what="what"))
+        typer.echo(header_line(line_width()))
 
 
 @app.command("list")
@@ -269,9 +217,7 @@ def list_events(
     )
     message = wanted.message()
     with sidecar(address) as client:
-        client.get_server_info()
-        _header(form)
-        left, token = limit, page_token
+        left, token, first = limit, page_token, True
         while True:
             page = client.list_events(
                 message,
@@ -279,6 +225,9 @@ def list_events(
                 page_size=min(left, PAGE_SIZE) if limit else PAGE_SIZE,
                 page_token=token,
             )
+            if first:
+                _header(form)
+            first = False
             for event in page.events:
                 _write(event, form)
             left, token = left - len(page.events), page.next_page_token
@@ -379,3 +328,42 @@ def stats(
         f"{found.last_sequence:,}; {found.duplicate_count:,} duplicates since the start, "
         f"{found.rejected_count:,} rejected kept, {found.events_buffered:,} waiting"
     )
+
+
+@app.command("rejected")
+def list_rejected(
+    source: SourceOption = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most of them.")] = 50,
+    page_token: Annotated[str, typer.Option("--page-token", help="Go on where a list ended.")] = "",
+    form: TextFormatOption = TextFormat.TABLE,
+    address: AddressOption = None,
+) -> None:
+    """Show what was refused on streams and why, newest first; nothing of it is in the log."""
+    from google.protobuf.json_format import MessageToDict
+
+    width, left, token, count = line_width(), limit, page_token, 0
+    with sidecar(address) as client:
+        while True:
+            page = client.list_rejected_events(
+                source=source, page_size=min(left, PAGE_SIZE), page_token=token
+            )
+            for one in page.rejected_events:
+                count += 1
+                if form is TextFormat.JSON:
+                    plain = MessageToDict(one, preserving_proto_field_name=True)
+                    typer.echo(json.dumps(plain, sort_keys=True))
+                    continue
+                if count == 1:
+                    typer.echo(f"{'reject time':<20}  {'source':<14}  {'number':>8}  why")
+                why = rejection_text(one.rejection)
+                time = time_text(one.reject_time.seconds, 0)
+                number = one.rejection.producer_seq
+                name = fitted(one.source, 14)
+                typer.echo(fitted(f"{time:<20}  {name:<14}  {number:>8}  {why}", width))
+            left, token = left - len(page.rejected_events), page.next_page_token
+            if not token or left <= 0:
+                break
+    if not count and form is TextFormat.TABLE:
+        typer.echo("nothing was refused")
+    if token:
+        typer.echo(f"there is more: --page-token {token}", err=True)

@@ -14,7 +14,7 @@ from typing import Any
 from trimtab_client import Event, EventBuilder, RecorderSettings, connect
 from trimtab_server.demo.calibrating import WalkForward
 from trimtab_server.demo.events import StepEvents, event_uuid
-from trimtab_server.demo.guards import STATEFUL, limits
+from trimtab_server.demo.guards import POSITION_FRACTION, STATEFUL, limits
 from trimtab_server.demo.learning import (
     DATA_DIR,
     MAX_EVENTS_MEMORY,
@@ -28,7 +28,7 @@ from trimtab_server.demo.strategies import (
     CONFIDENCE_MIN,
     RULES_VERSION,
 )
-from trimtab_server.demo.summary import Summary, summary
+from trimtab_server.demo.summary import UNITS, Summary, summary
 
 SOURCE = "demo-engine"
 START, END = date(2019, 1, 1), date(2024, 12, 31)
@@ -214,12 +214,16 @@ def backtest_report(
         "confidence_key": confidence_key(plan),
         "confidence_range": [CONFIDENCE_MIN, CONFIDENCE_MAX],
         "data": {
-            "start": date.fromordinal(int(market.days[market.first])).isoformat(),
-            "end": date.fromordinal(int(market.days[-1])).isoformat(),
+            "start": market.day(market.first).isoformat(),
+            "end": market.day(-1).isoformat(),
+            "sharpe_and_drawdown_until": market.day(market.judged - 1).isoformat(),
+            "sharpe_and_drawdown_days": market.judged - market.first,
             "trading_days": int(market.days.size - market.first),
             "symbols": list(market.symbols),
             "notes": list(market.notes),
         },
+        "position_fraction": POSITION_FRACTION,
+        "units": UNITS,
         "signal_count": found.plain["guards"]["filtered"][0]["evaluated_count"],
         **found.plain,
     }

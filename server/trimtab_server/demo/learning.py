@@ -73,7 +73,7 @@ class SidecarLearning:
     async def shutdown(self, timeout_s: float = 30.0) -> bool:
         """Whether everything that was accepted is durable; closes the connection."""
         result = await asyncio.to_thread(self._tt.close, timeout_s)
-        return result.pending_count == 0
+        return result.durable
 
 
 def record_learning_feedback(

@@ -17,16 +17,22 @@ GUARD_HEADER = (
     "alone",
     "would have won",
     "mean return (95 %)",
-    "missed profit",
-    "avoided loss",
+    "missed profit (of capital)",
+    "avoided loss (of capital)",
     "effect",
 )
 PROVISIONAL = (
     "Provisional: what the engine's own later prices say of the signals that a guard alone blocked "
     "(with the same entry, exit and costs). Not recorded as outcomes, and no verdict on a stateful "
-    "guard: each freed signal would have changed what it saw next. Missed profit and avoided loss "
-    "are sums of returns, in positions."
+    "guard: each freed signal would have changed what it saw next. Missed profit: "
+    "what the blocked winners would have earned together; avoided loss: what the blocked losers "
+    "would have lost; both as a share of the book's capital, each position being {stake} of it."
 )
+
+
+def provisional_text(report: dict[str, Any]) -> str:
+    """What the guards' numbers are, and what they are not."""
+    return PROVISIONAL.format(stake=percent(report["position_fraction"], 0))
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -61,16 +67,17 @@ def book_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
         if interval is None or change[name] is None:
             return shown
         decided = interval[0] > 0 or interval[1] < 0
-        return shown if decided else f"{shown}  not decided"
+        shown = shown.replace(" points,", ",").replace(" points]", "]")
+        return shown if decided else f"{shown} not decided"
 
     def points(value: float | None) -> str:
-        return "-" if value is None else f"{value:+.1f}"
+        return "-" if value is None else f"{value:+.1f} points"
 
     def signed(value: float | None) -> str:
         return "-" if value is None else f"{value:+.2f}"
 
     for name, words, text, key, shown in (
-        ("win_rate", "win rate (change in points)", percent, "win_rate_change_pct", points),
+        ("win_rate", "win rate", percent, "win_rate_change_pct", points),
         ("sharpe_ratio", "Sharpe ratio (yearly)", plain, "sharpe_ratio_change", signed),
         ("profit_factor", "profit factor", plain, "profit_factor_change", signed),
         ("max_drawdown", "largest drawdown", percent, "", signed),
@@ -87,6 +94,7 @@ def book_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
 def guard_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     """A row per book and guard that blocked anything, as in GUARD_HEADER."""
     rows: list[tuple[str, ...]] = []
+    stake = report["position_fraction"]
     for book, lines in report["guards"].items():
         for line in lines:
             if not line["blocked_count"]:
@@ -105,8 +113,8 @@ def guard_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
                         line["provisional_mean_return_interval"],
                         lambda v: percent(v, 2),
                     ),
-                    plain(line["missed_profit"]),
-                    plain(line["avoided_loss"]),
+                    percent(stake * line["missed_profit"]),
+                    percent(stake * line["avoided_loss"]),
                     effect,
                 )
             )
@@ -138,23 +146,59 @@ def threshold_text(report: dict[str, Any]) -> str:
 
 
 def split_text(report: dict[str, Any]) -> str:
-    """The baseline's own trades, split at the threshold, and what any day would have made."""
+    """The baseline's own trades, split at the threshold."""
     split = report["split_of_baseline_trades"]
     parts = [
         f"{name} {one['trade_count']:,} (won {percent(one['win_rate'])}, mean "
         f"{percent(one['mean_return'], 2)})"
         for name, one in split.items()
     ]
-    any_day = report["reference_any_day"]
-    drift = "; ".join(
-        f"{name.replace('_', ' ')}: {percent(one['win_rate'])} won, mean "
-        f"{percent(one['mean_return'], 2)}"
-        for name, one in any_day.items()
-    )
+    return f"Baseline trades split at {report['threshold']:.2f}: {', '.join(parts)}."
+
+
+def any_day_text(report: dict[str, Any]) -> str:
+    """Whether each strategy's signals were better than no signal at all, a sentence each."""
+    told = []
+    for name, one in report["reference_any_day"].items():
+        if one["difference"] is None:
+            continue
+        low, high = one["difference_interval"] or (-1.0, 1.0)
+        words = "better than" if low > 0 else "worse than" if high < 0 else ""
+        points = 100 * one["difference"]
+        interval = one["difference_interval"]
+        range_ = "" if interval is None else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
+        verdict = (
+            f"its signals did {words} entering on any day"
+            if words
+            else "whether its signals beat entering on any day is not decided"
+        )
+        told.append(
+            f"{name.replace('_', ' ').capitalize()}: {verdict}: its "
+            f"{one['own_trade_count']:,} trades won {percent(one['own_win_rate'])} and made "
+            f"{percent(one['own_mean_return'], 2)} each; every symbol on every day, held as long "
+            f"at the same costs, won {percent(one['win_rate'])} and made "
+            f"{percent(one['mean_return'], 2)}: {points:+.2f} points a trade{range_}."
+        )
+    return " ".join(told)
+
+
+def days_text(report: dict[str, Any]) -> str:
+    """Which days the Sharpe ratio and the drawdown are of; "" when they are of all."""
+    data = report["data"]
+    if data["sharpe_and_drawdown_days"] == data["trading_days"]:
+        return ""
     return (
-        f"Baseline trades split at {report['threshold']:.2f}: {', '.join(parts)}. For comparison, "
-        f"entering on any day with the same holding period and costs: {drift}."
+        f"Sharpe ratio and drawdown are those of {data['start']} to "
+        f"{data['sharpe_and_drawdown_until']}: afterwards fewer than two thirds of the symbols "
+        "have prices."
     )
+
+
+SAME_RATE = (
+    "The win rate's interval differs a little from the first table's: this report knows the trades "
+    "alone, so it resamples the days from the first to the last entry in blocks of the longest "
+    "holding period; the first table resamples every day of the replay in its own longer blocks."
+)
 
 
 def acceptance_text(report: dict[str, Any]) -> str:
@@ -228,12 +272,15 @@ def demo_page(report: dict[str, Any], calibration: CalibrationReport) -> str:
             series["day"],
             {"baseline": series["baseline"], "filtered": series["filtered"]},
         ),
+        paragraph(days_text(report), "note") if days_text(report) else "",
         paragraph(threshold_text(report)),
+        paragraph(any_day_text(report)),
         paragraph(f"{acceptance_text(report)} {split_text(report)}"),
         paragraph(report["definitions"], "note"),
         heading("Does the claimed confidence mean anything?"),
         paragraph("Outcomes of the baseline book, read back from the sidecar's log.", "muted"),
         *calibration_section(calibration),
+        paragraph(SAME_RATE, "note"),
         heading("What each guard blocked"),
         table(GUARD_HEADER, guard_rows(report), frozenset({1, 8})),
         interval_chart(
@@ -241,7 +288,7 @@ def demo_page(report: dict[str, Any], calibration: CalibrationReport) -> str:
             _change_rows(report),
             "provisional mean return per blocked signal (below zero: the guard helped)",
         ),
-        paragraph(PROVISIONAL, "note"),
+        paragraph(provisional_text(report), "note"),
         heading("Events"),
         table(("kind", "events"), [(k, f"{n:,}") for k, n in report["events_by_kind"].items()]),
         heading("What the data is"),

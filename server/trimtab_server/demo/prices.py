@@ -80,6 +80,22 @@ class Market:
     first: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def judged(self) -> int:
+        """Position behind the last day on which most symbols have a price.
+
+        Most: two thirds of those that have any from `first` on. Later days hold too little of the
+        book for its Sharpe ratio or drawdown.
+        """
+        there = np.isfinite(self.close[self.first :])
+        symbol_count = int(np.any(there, axis=0).sum())
+        enough = np.flatnonzero(3 * there.sum(axis=1) >= 2 * symbol_count)
+        return self.first + int(enough[-1]) + 1 if enough.size else self.days.size
+
+    def day(self, position: int) -> date:
+        """The calendar day of a position."""
+        return date.fromordinal(int(self.days[position]))
+
     def truncated(self, last: int) -> "Market":
         """The same market as it looked at the close of day `last` (a position): no later bars."""
         end = last + 1
@@ -263,7 +279,7 @@ def _notes(
         left = ", ".join(symbol for symbol in last_bars if symbol not in ended)
         notes.append(
             f"Prices of {len(ended)} symbols end on {until.isoformat()}; from "
-            f"{(until + timedelta(days=1)).isoformat()} the replay holds {left} only, so later "
-            "days are mostly without positions."
+            f"{(until + timedelta(days=1)).isoformat()} the replay holds {left} only, so "
+            "Sharpe ratio and drawdown are those of the days until then."
         )
     return tuple(notes)

@@ -354,6 +354,7 @@ class Replay:
             self.period_returns[self.market.first :],
             np.array(returns, dtype=np.float64),
             np.array(days, dtype=np.int64),
+            self.market.judged - self.market.first,
         )
 
     def judged(self) -> list[JudgedSignal]:

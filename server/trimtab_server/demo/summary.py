@@ -1,10 +1,10 @@
 """What the two books come to, in plain values for the report.
 
 Definitions. Win: return after costs above zero. Sharpe: daily mark-to-market returns of the whole
-book on its fixed capital over every trading day of the replay (also days without a position), mean
-over standard deviation, times sqrt(252), risk-free rate zero. Profit factor: sum of winning returns
+book on its fixed capital over every trading day (also days without a position) until the last one
+on which two thirds of the symbols have prices, mean over standard deviation, times sqrt(252), risk-free rate zero. Profit factor: sum of winning returns
 over sum of losing returns, per trade. Drawdown: of one plus the sum of daily returns, from its
-peak. Intervals: 95 %, stationary block bootstrap (Politis and Romano 1994) of trading days, trades
+peak, on the same days. Intervals: 95 %, stationary block bootstrap (Politis and Romano 1994) of trading days, trades
 with their entry day, mean block = max(longest holding period, automatic length of Politis and White
 2004, of the baseline book). Changes resample both books on the same days.
 """
@@ -19,19 +19,36 @@ from trimtab_server.demo.guards import STATEFUL
 from trimtab_server.demo.prices import Market
 from trimtab_server.demo.replay import Replay, net_return
 from trimtab_server.demo.strategies import HOLDING_DAYS, HOLDING_DAYS_MAX
-from trimtab_server.domain.estimates import Estimate, automatic_block_length
+from trimtab_server.domain.estimates import Estimate, FloatArray, IntArray, automatic_block_length
 from trimtab_server.domain.guards import GuardLine, guard_lines
 from trimtab_server.domain.returns import (
     BookMetrics,
     Improvement,
     book_metrics,
     improvement,
+    mean_difference,
     mean_estimate,
     win_rate,
 )
 
 SEED = 20190102
 DRAWS = 1000
+UNITS = {
+    "win_rate": "fraction, 0 to 1",
+    "win_rate_change_pct": "percentage points, filtered minus baseline (3.8 = 54.0 % to 57.8 %)",
+    "sharpe_ratio": "per year",
+    "sharpe_ratio_change": "filtered minus baseline",
+    "profit_factor": "winning returns / losing returns",
+    "profit_factor_change": "filtered minus baseline",
+    "max_drawdown": "fraction of capital",
+    "mean_return": "fraction of a position's stake, per trade",
+    "total_return": "fraction of capital, over the whole replay",
+    "missed_profit": "returns of blocked winners, summed, in stakes (x position_fraction: capital)",
+    "avoided_loss": "losses of blocked losers, summed, in stakes (x position_fraction: capital)",
+    "guard_value": "avoided_loss - missed_profit, in stakes",
+    "series": "fraction of capital, cumulated",
+}
+"""Of the numbers in the report, by name."""
 DEFINITIONS = " ".join((__doc__ or "").split("\n\n", 1)[1].split())
 
 
@@ -52,7 +69,7 @@ def summary(baseline: Replay, filtered: Replay, threshold: float) -> Summary:
     market = baseline.market
     books = {"baseline": baseline.book(), "filtered": filtered.book()}
     # An entry fills a day after its signal: one more than the holding period covers both.
-    automatic = automatic_block_length(books["baseline"].period_returns)
+    automatic = automatic_block_length(books["baseline"].judged_returns)
     block = float(np.ceil(max(HOLDING_DAYS_MAX + 1, automatic)))
     rng = np.random.default_rng(SEED)
     metrics = {name: book_metrics(book, block, rng, count=DRAWS) for name, book in books.items()}
@@ -66,7 +83,7 @@ def summary(baseline: Replay, filtered: Replay, threshold: float) -> Summary:
     plain["improvement"] = improvement_json(change)
     plain["split_of_baseline_trades"] = _split(baseline, threshold, block, rng)
     plain["guards"] = {name: [guard_json(line) for line in found] for name, found in lines.items()}
-    plain["reference_any_day"] = any_day_reference(market)
+    plain["reference_any_day"] = any_day_reference(baseline, block, rng)
     plain["series"] = _series(market, baseline, filtered)
     plain["censored_count"] = {
         name: len(replay.trades) - len(replay.matured)
@@ -175,28 +192,49 @@ def _split(
     return result
 
 
-def any_day_reference(market: Market) -> dict[str, Any]:
+def any_day_reference(
+    baseline: Replay, block: float, rng: np.random.Generator
+) -> dict[str, Any]:
     """What entering on any day would have made: the drift that no strategy may claim.
 
-    Every symbol on every day, held as long as each strategy holds, with the same costs. Returns
-    win rate and mean return by strategy; None without any such trade.
+    Every symbol on every day, held as long as each strategy holds, with the same costs. Returns, by
+    strategy, win rate and mean return of those, of the strategy's own baseline trades, and the
+    difference of the means (own minus any day, both on the same resampled days).
     """
     result: dict[str, Any] = {}
+    span = baseline.market.days.size - baseline.market.first
     for strategy, held in HOLDING_DAYS.items():
-        returns: list[float] = []
-        for k in range(len(market.symbols)):
-            column = market.close[market.first :, k]
-            closes = column[np.isfinite(column)]
-            returns += [
-                net_return(float(a), float(b))
-                for a, b in zip(closes[:-held], closes[held:], strict=True)
-            ]
-        values = np.array(returns)
+        values, entries = _any_day_returns(baseline.market, held)
+        own = [t for t in baseline.matured if t.proposal.strategy == strategy]
+        book = baseline.book(own)
+        mine = (book.trade_returns, book.trade_days)
+        change = mean_difference(mine, (values, entries), span, block, rng, count=DRAWS)
         result[strategy] = {
             "win_rate": win_rate(values),
             "mean_return": float(values.mean()) if values.size else None,
+            "own_trade_count": len(own),
+            "own_win_rate": win_rate(book.trade_returns),
+            "own_mean_return": float(book.trade_returns.mean()) if own else None,
+            "difference": change.value,
+            "difference_interval": None if change.low is None else [change.low, change.high],
         }
     return result
+
+
+def _any_day_returns(market: Market, held: int) -> tuple[FloatArray, IntArray]:
+    """Net returns of entering each symbol on each day, and the position of each entry."""
+    returns: list[float] = []
+    entries: list[int] = []
+    for k in range(len(market.symbols)):
+        column = market.close[market.first :, k]
+        there = np.flatnonzero(np.isfinite(column))
+        closes = column[there]
+        returns += [
+            net_return(float(a), float(b))
+            for a, b in zip(closes[:-held], closes[held:], strict=True)
+        ]
+        entries += there[: max(0, there.size - held)].tolist()
+    return np.array(returns, dtype=np.float64), np.array(entries, dtype=np.int64)
 
 
 def _series(market: Market, baseline: Replay, filtered: Replay) -> dict[str, Any]:

@@ -68,9 +68,9 @@ class CalibrationReport:
     half of claims - that of the lower half. outcomes_needed: effective outcomes still missing
     for a verdict; None = none missing. effective_n: the sample's worth in independent trades:
     overlap within a symbol removed by average uniqueness, then divided by design_effect (>= 1) for
-    days on which many trades won or lost together. longest_hold_days: None = no trade tells how long
-    it was held. block_days: length of the bootstrap's blocks. line: its standard errors allow for
-    the effective sample. summary: the verdict in plain words.
+    days on which many trades won or lost together. longest_hold_days: None = no trade tells it.
+    block_days: length of the bootstrap's blocks. line: its standard errors allow for the effective
+    sample. summary: the verdict in plain words.
     """
 
     selection: Selection

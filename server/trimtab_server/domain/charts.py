@@ -91,8 +91,8 @@ def _grid_x(frame: _Frame, ticks: Sequence[float], label: Callable[[float], str]
 def _svg(height: float, title: str, parts: Sequence[str]) -> str:
     body = "".join(parts)
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" class="chart">'
-        f"<title>{escape(title)}</title>{body}</svg>"
+        f'<div class="scroll"><svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" class="chart">'
+        f"<title>{escape(title)}</title>{body}</svg></div>"
     )
 
 

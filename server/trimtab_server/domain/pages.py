@@ -10,6 +10,7 @@ STYLE = """
 --muted:#98a5b6;--line:#2c3744;--a:#6cb0ff;--b:#ffa05c;--c:#5fd39a;--expected:#3b4a5c;
 --good:#58d08f;--bad:#ff8a80}}
 *{box-sizing:border-box}
+html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--ground);color:var(--ink);
 font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main{max-width:960px;margin:0 auto;padding:36px 24px 72px}
@@ -22,12 +23,16 @@ margin:20px 0}
 .tile{background:var(--panel);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
 .tile b{display:block;font-size:22px;line-height:1.3;font-variant-numeric:tabular-nums}
 .tile span{color:var(--muted);font-size:13px}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto;max-width:100%}.scroll .chart{min-width:620px}
 table{border-collapse:collapse;width:100%;margin:12px 0;font-variant-numeric:tabular-nums}
 th,td{padding:7px 10px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
 th{color:var(--muted);font-weight:600;font-size:13px}
 th:first-child,td:first-child{text-align:left}
 td.words,th.words{text-align:left}
+@media (max-width:640px){main{padding:20px 14px 48px}h1{font-size:22px}.lead{font-size:16px}
+.tiles{grid-template-columns:repeat(auto-fit,minmax(120px,1fr))}td,th{padding:6px 8px}
+.scroll table{width:max-content;min-width:100%}td:first-child,th:first-child{max-width:44vw}
+td{max-width:70vw}p,li{overflow-wrap:anywhere}}
 .verdict{background:var(--panel);border-left:4px solid var(--a);border-radius:6px;
 padding:12px 16px;margin:16px 0;max-width:80ch}
 .good{color:var(--good)}.bad{color:var(--bad)}

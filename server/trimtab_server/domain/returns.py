@@ -95,12 +95,19 @@ class Book:
 
     period_returns: mark-to-market return of the whole book on its fixed capital, shape (n,).
     trade_returns: after costs, shape (m,). trade_days: position (0..n-1) of each trade's entry
-    in the calendar, shape (m,). Matured trades only.
+    in the calendar, shape (m,). Matured trades only. judged_days: the Sharpe ratio and the drawdown
+    are those of the first so many days (the rest lacks most prices); None = all.
     """
 
     period_returns: FloatArray
     trade_returns: FloatArray
     trade_days: IntArray
+    judged_days: int | None = None
+
+    @property
+    def judged_returns(self) -> FloatArray:
+        """Period returns of the days that the Sharpe ratio and the drawdown are computed of."""
+        return self.period_returns[: self.judged_days]
 
     def __post_init__(self) -> None:
         _finite(self.period_returns, "period_returns")
@@ -173,9 +180,10 @@ def book_metrics(
     period); trades travel with the day on which they were entered. Too few blocks: no interval.
     """
     days, trades = book.period_returns.size, book.trade_returns.size
-    period = book.period_returns
+    period = book.judged_returns
+    judged = period.size
 
-    def estimate(kind: str, n: int) -> Estimate:
+    def estimate(kind: str, n: int, days: int = days) -> Estimate:
         if n == 0:
             return undefined(0, "no trades", level)
         statistic = {
@@ -190,11 +198,11 @@ def book_metrics(
     return BookMetrics(
         trade_count=trades,
         win_rate=estimate("win_rate", trades),
-        sharpe_ratio=estimate("sharpe", days if days > 1 and trades else 0),
+        sharpe_ratio=estimate("sharpe", judged if judged > 1 and trades else 0, judged),
         profit_factor=estimate("profit_factor", trades),
-        max_drawdown=estimate("drawdown", days if trades else 0),
+        max_drawdown=estimate("drawdown", judged if trades else 0, judged),
         mean_return=estimate("mean_return", trades),
-        total_return=float(period.sum()),
+        total_return=float(book.period_returns.sum()),
     )
 
 
@@ -213,16 +221,17 @@ def improvement(
     side is.
     """
     days = baseline.period_returns.size
-    if filtered.period_returns.size != days:
+    judged = baseline.judged_returns.size
+    if filtered.period_returns.size != days or filtered.judged_returns.size != judged:
         raise ValueError("both books must cover the same calendar")
     n = min(baseline.trade_returns.size, filtered.trade_returns.size)
 
     def sharpe_change(i: IntArray) -> FloatArray:
-        return _sharpes(filtered.period_returns[i], TRADING_DAYS_PER_YEAR) - _sharpes(
-            baseline.period_returns[i], TRADING_DAYS_PER_YEAR
+        return _sharpes(filtered.judged_returns[i], TRADING_DAYS_PER_YEAR) - _sharpes(
+            baseline.judged_returns[i], TRADING_DAYS_PER_YEAR
         )
 
-    def change(kind: str) -> Estimate:
+    def change(kind: str, days: int = days) -> Estimate:
         if n == 0 or days < 2:
             return undefined(n, "a book without trades", level)
         statistic = {
@@ -232,7 +241,39 @@ def improvement(
         }[kind]
         return block_estimate(statistic, days, n, mean_block, rng, count=count, level=level)
 
-    return Improvement(change("win_rate"), change("sharpe"), change("profit_factor"))
+    return Improvement(change("win_rate"), change("sharpe", judged), change("profit_factor"))
+
+
+def mean_difference(
+    first: tuple[FloatArray, IntArray],
+    second: tuple[FloatArray, IntArray],
+    calendar_length: int,
+    mean_block: float,
+    rng: np.random.Generator,
+    *,
+    count: int = 1000,
+    level: float = 0.95,
+) -> Estimate:
+    """Mean of the first values minus that of the second, both on the same resampled days (paired).
+
+    first, second: values, shape (m,), and the position of each in a calendar of `calendar_length`
+    days, shape (m,). Undefined without values on either side.
+    """
+    if not first[0].size or not second[0].size:
+        return undefined(0, "no outcomes", level)
+    sums = [
+        (day_sums(days, v, calendar_length), day_sums(days, np.ones(v.size), calendar_length))
+        for v, days in (first, second)
+    ]
+    return block_estimate(
+        lambda i: _ratio(*sums[0], i) - _ratio(*sums[1], i),
+        calendar_length,
+        first[0].size,
+        mean_block,
+        rng,
+        count=count,
+        level=level,
+    )
 
 
 def mean_estimate(

@@ -124,9 +124,16 @@ class _Commit:
                 self._refuse(index, i, item)
 
     def _claim_loss(self, index: int, wanted: Append, key: int, mark: int) -> None:
-        if wanted.loss is not None and wanted.loss.last_seq > mark:
-            self._claims.append(_Claim(index, 0, key, wanted.loss.last_seq, wanted.loss.event))
-            self._marks[key] = wanted.loss.last_seq
+        if wanted.loss is None or wanted.loss.last_seq <= mark:
+            return
+        if wanted.loss.first_seq <= mark:
+            # A loss never names a number that was settled otherwise.
+            result = self.results[index]
+            result.error_reason = Reason.SEQUENCE_REUSED
+            result.error_message = f"{wanted.loss.first_seq} is settled; {mark + 1} is expected"
+            return
+        self._claims.append(_Claim(index, 0, key, wanted.loss.last_seq, wanted.loss.event))
+        self._marks[key] = wanted.loss.last_seq
 
     def _settle_old(self, wanted: Append, result: Appended, old_count: int) -> bool:
         """Answers numbers at or below the mark: stored before, or refused before and again. False
