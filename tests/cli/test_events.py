@@ -10,6 +10,7 @@ from trimtab_client import (
     Event,
     EventBuilder,
     FakeSidecar,
+    connect,
     guard_verdict,
 )
 from trimtab_server.cli.event_lines import what_text
@@ -99,6 +100,52 @@ def test_stats_count_by_kind(address: str) -> None:
     assert "6 events" in out
     _, plain, _ = run("stats", "--address", address, "--format", "json")
     assert json.loads(plain)["event_count"] == "6"
+
+
+def test_lines_fit_the_terminal(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """80 columns hold what matters; a wide terminal shows source, environment and id as well."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run("list", "--address", address)
+    assert max(map(len, out.splitlines())) <= 80
+    assert "BLOCKED by volatility" in out
+    monkeypatch.setenv("COLUMNS", "220")
+    _, out, _ = run("list", "--address", address)
+    assert re.search(r"SIGNAL\s+alpha\s+PAPER\s+MSFT\s+m\s+[0-9a-f-]{36}", out)
+
+
+def test_a_wrong_page_token_is_told_once(address: str) -> None:
+    """No header of a table that does not come."""
+    _, out, err = run("list", "--address", address, "--page-token", "abc")
+    assert out == ""
+    assert err.count("page_token") <= 1
+
+
+def test_rejected_events_are_told_with_their_reason() -> None:
+    """Newest first: number, reason, field and what is wrong with it; JSON; nothing when none."""
+    with FakeSidecar() as fake:
+        _, out, _ = run("rejected", "--address", fake.address)
+        assert out == "nothing was refused\n"
+        tt = connect(source="alpha", environment="PAPER", address=fake.address)
+        tt.record(Event(event_id="not-a-uuid"))
+        tt.flush(5.0)
+        tt.close()
+        code, out, _ = run("rejected", "--address", fake.address)
+        assert code == 0
+        assert re.search(r"alpha\s+1\s+INVALID_FIELD: .+", out)
+        _, plain, _ = run("rejected", "--address", fake.address, "--format", "json")
+        assert json.loads(plain)["source"] == "alpha"
+        assert run("rejected", "--address", fake.address, "--source", "b")[1].startswith("nothing")
+
+
+def test_stats_filter_by_source_environment_and_run(address: str) -> None:
+    """An empty answer for what is not there."""
+    for arguments, count in (
+        (["--source", "alpha", "--environment", "paper"], "6"),
+        (["--source", "beta"], "0"),
+        (["--run-id", "none"], "0"),
+    ):
+        _, out, _ = run("stats", "--address", address, "--format", "json", *arguments)
+        assert json.loads(out)["event_count"] == count
 
 
 @pytest.mark.parametrize("command", ["list", "stats", "tail"])

@@ -49,7 +49,7 @@ def test_a_trade_becomes_signal_executions_and_outcome(fake: FakeSidecar, tmp_pa
     code, out, _ = run(fake, written(tmp_path / "t.csv", FREQTRADE))
     assert code == 0
     assert "3 trades read (1 still open)" in out
-    assert "ignored: enter_tag" in out
+    assert "strategy = enter_tag" in out
     kinds = [len(fake.events(kind=kind)) for kind in ("SIGNAL", "EXECUTION", "OUTCOME")]
     assert kinds == [3, 5, 2]
     outcome = fake.events(kind="OUTCOME")[1]
@@ -121,9 +121,10 @@ def test_bad_rows_are_all_told_and_nothing_is_imported(fake: FakeSidecar, tmp_pa
 
 
 def test_good_rows_of_a_bad_file_are_imported_when_asked(fake: FakeSidecar, tmp_path: Path) -> None:
-    """--skip-bad takes the rest, and still exits with 1."""
-    code, out, _ = run(fake, written(tmp_path / "bad.csv", BAD), "--skip-bad")
-    assert code == 1
+    """--skip-bad takes the rest, tells how many rows it skipped, and exits with 0."""
+    code, out, err = run(fake, written(tmp_path / "bad.csv", BAD), "--skip-bad")
+    assert code == 0
+    assert "3 bad rows skipped" in err
     assert "2 events stored" in out
 
 
@@ -224,6 +225,64 @@ def test_wrong_use_is_told_in_one_line(
     assert code == 2
     assert words in err
     assert fake.events() == []
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "symbol,entry_time,exit_time,return\n"])
+def test_a_file_without_rows_is_told(fake: FakeSidecar, tmp_path: Path, text: str) -> None:
+    """Empty, or a header alone: one sentence, exit 1."""
+    code, _, err = run(fake, written(tmp_path / "t.csv", text))
+    assert code == 1
+    assert err.endswith("t.csv: no rows\n")
+
+
+def test_a_directory_and_standard_input_are_told(fake: FakeSidecar, tmp_path: Path) -> None:
+    """What to do instead, exit 2."""
+    for file, words in ((tmp_path, "is a directory"), (Path("-"), "standard input is not read")):
+        code, _, err = run(fake, file)
+        assert code == 2
+        assert words in err
+
+
+def test_doubtful_rows_are_counted(fake: FakeSidecar, tmp_path: Path) -> None:
+    """Return against pnl and prices, a return that is no number, per cent that are fractions."""
+    text = """\
+symbol,open_date,close_date,open_rate,close_rate,amount,profit_ratio,profit_abs,confidence
+A,2024-01-01,2024-01-02,100,110,1,-0.10,10,0.7
+A,2024-01-02,2024-01-03,100,110,1,nan,10,0.7
+A,2024-01-03,2024-01-04,100,110,1,0.10,10,0.7
+"""
+    code, _, err = run(fake, written(tmp_path / "t.csv", text), "--confidence-scale", "percent")
+    assert code == 0
+    assert "warning: 1 trade: return and pnl disagree grossly" in err
+    assert "warning: 1 trade: return and prices disagree grossly" in err
+    assert "warning: 1 trade: profit_ratio is no number; computed from pnl instead" in err
+    assert "warning: 3 trades: no confidence above 1 %" in err
+
+
+def test_a_result_of_freqtrade_is_read(fake: FakeSidecar, tmp_path: Path) -> None:
+    """backtest-result.json: the trades of every strategy, pretty-printed or not."""
+    trade = {
+        "pair": "BTC/USDT", "open_date": "2024-01-01 00:00:00+00:00", "open_rate": 100.0,
+        "close_date": "2024-01-02 00:00:00+00:00", "close_rate": 110.0, "amount": 1.0,
+        "profit_ratio": 0.1, "enter_tag": "tag", "is_short": False, "orders": [{"amount": 1.0}],
+    }  # fmt: skip
+    result = {"strategy": {"Mine": {"trades": [trade]}}, "strategy_comparison": []}
+    for indent in (None, 2):
+        file = written(tmp_path / "backtest-result.json", json.dumps(result, indent=indent))
+        code, out, _ = run(fake, file)
+        assert code == 0
+        assert "1 trades read" in out
+    assert [event.strategy for event in fake.events(kind="OUTCOME")] == ["Mine"]
+
+
+def test_won_is_enough_of_a_result(fake: FakeSidecar, tmp_path: Path) -> None:
+    """Confidence and won or lost, without any return."""
+    text = "symbol,entry_time,exit_time,confidence,won\nA,2024-01-01,2024-01-02,0.7,win\n"
+    code, _, err = run(fake, written(tmp_path / "t.csv", text))
+    assert (code, err) == (0, "")
+    outcome = fake.events(kind="OUTCOME")[0].outcome
+    assert outcome.won
+    assert not outcome.HasField("return_fraction")
 
 
 def test_a_missing_file_and_a_missing_sidecar_are_told(fake: FakeSidecar, tmp_path: Path) -> None:

@@ -80,10 +80,35 @@ def test_filters_select_trades(fake: FakeSidecar) -> None:
         (["--strategy", "m"], 200),
         (["--symbol", "S1"], 100),
         (["--start", "1970-01-03", "--end", "1970-01-04"], 2),
-        (["--source", "beta"], 0),
     ):
         _, out, _ = run("--address", fake.address, "--format", "json", *arguments)
         assert json.loads(out)["n"] == n
+
+
+def test_a_filter_that_matches_nothing_ends_with_one_sentence(fake: FakeSidecar) -> None:
+    """Exit 1, what was asked for, no table."""
+    code, out, err = run("--address", fake.address, "--source", "beta")
+    assert (code, out) == (1, "")
+    assert err == "trimtab: no outcome in the log matches source beta\n"
+
+
+def test_the_report_names_its_sources(fake: FakeSidecar) -> None:
+    """In the text and in the JSON."""
+    _, out, _ = run("--address", fake.address)
+    assert "source: alpha; environment: paper" in out
+    _, plain, _ = run("--address", fake.address, "--format", "json")
+    assert json.loads(plain)["sources"] == ["alpha"]
+
+
+def test_eighty_columns_break_no_interval(
+    fake: FakeSidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each opening bracket closes on its own line, and no line is longer."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run("--address", fake.address)
+    for line in out.splitlines():
+        assert len(line.rstrip()) <= 80
+        assert line.count("[") == line.count("]"), line
 
 
 def test_environments_and_runs_never_mix(fake: FakeSidecar) -> None:

@@ -70,7 +70,7 @@ def test_a_newer_stream_of_a_producer_supersedes_the_older(
 def test_rejected_events_are_kept_for_their_owner(fake: FakeSidecar, tt: Trimtab) -> None:
     """With the reason and the beginning of the event."""
     tt.bar(symbol="", interval_s=60, close=-1.0)
-    assert tt.flush().durable
+    assert tt.flush().settled
     rejected = fake.rejected[0]
     assert [v.field for v in rejected.rejection.violations] == ["symbol", "market_bar.close"]
     assert rejected.source == "alpha-1"

@@ -39,8 +39,10 @@ FILL = {"side": "BUY", "quantity": 1.0, "price": 1.0}
         (
             "signal",
             SIGNAL | {"event_time": "2024-01-01"},
-            "event_time: must be a datetime with a time zone or int nanoseconds UTC "
-            "(as event_time_ns), not str",
+            (
+                "event_time: must be a datetime with a time zone or int nanoseconds UTC "
+                "(as event_time_ns), not str"
+            ),
         ),
         (
             "signal",
@@ -50,8 +52,10 @@ FILL = {"side": "BUY", "quantity": 1.0, "price": 1.0}
         (
             "signal",
             SIGNAL | {"event_time_ns": "2024-01-01"},
-            "event_time_ns: must be int nanoseconds UTC, not str (a datetime with a time zone "
-            "goes into event_time)",
+            (
+                "event_time_ns: must be int nanoseconds UTC, not str (a datetime with a time zone "
+                "goes into event_time)"
+            ),
         ),
     ],
 )

@@ -25,10 +25,11 @@ def test_the_first_warns_at_once_then_one_a_minute_with_a_count(
     reports.report([])
     assert caplog.messages == []
     reports.report([rejection(1)])
-    assert caplog.messages == [
+    [told] = caplog.messages
+    assert told == (
         "trimtab recorder: the server rejected an event, not stored: "
         "INVALID_FIELD, signal.confidence: 0 to 1 (event_id e1)"
-    ]
+    )
     now_s = 59.0
     reports.report([rejection(2), rejection(3)])
     assert len(caplog.messages) == 1

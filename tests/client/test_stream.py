@@ -125,7 +125,7 @@ def test_rejections_of_a_lost_acknowledgement_are_told_all_the_same(
     tt.signal(signal_id="s1", side="BUY", confidence=float("nan"))
     record(tt, 0, 1)
     result = tt.flush()
-    assert (result.durable, result.durable_count, result.rejected_count) == (True, 1, 1)
+    assert (result.settled, result.durable_count, result.rejected_count) == (True, 1, 1)
     assert eventually(lambda: told)
     assert told[0].violations[0].field == "signal.confidence"
 
@@ -176,7 +176,7 @@ def test_numbers_forgotten_by_a_restored_server_are_declared_lost(
     assert tt.flush().durable
     fake.restore(through_sequence=4)
     record(tt, 10, 5)
-    assert tt.flush().durable
+    assert tt.flush().settled
     losses = fake.events("RECORDER_LOSS")
     assert len(losses) == 1
     loss = losses[0].recorder_loss
@@ -197,10 +197,10 @@ def test_a_loss_is_counted_once_though_told_twice(fake: FakeSidecar, connected: 
     fake.fail_next("UNAVAILABLE", rpc="StreamEvents", count=2)
     fake.start()
     record(tt, 10, 1)
-    assert tt.flush().durable
+    assert tt.flush().settled
     fake.cut_streams()
     record(tt, 11, 1)
-    assert tt.flush().durable
+    assert tt.flush().settled
     assert tt.stats.lost_count == 6
 
 
@@ -264,7 +264,7 @@ def test_one_bad_event_is_rejected_alone(fake: FakeSidecar, connected: Connect) 
     bad = tt.signal(signal_id="s1", side="BUY", confidence=7.0)
     record(tt, 3, 3)
     result = tt.flush()
-    assert (result.durable, result.durable_count, result.rejected_count) == (True, 6, 1)
+    assert (result.settled, result.durable_count, result.rejected_count) == (True, 6, 1)
     assert values(fake) == list(range(6))
     assert eventually(lambda: told)
     assert (told[0].producer_seq, told[0].event_id) == (4, bad)
@@ -283,7 +283,7 @@ def test_a_callback_that_raises_does_not_end_the_stream(
     tt = connected(on_rejected=explode)
     tt.signal(signal_id="s1", side="BUY", confidence=7.0)
     record(tt, 0, 3)
-    assert tt.flush().durable
+    assert tt.flush().settled
     assert values(fake) == [0, 1, 2]
 
 
@@ -295,7 +295,7 @@ def test_an_event_above_the_servers_limit_is_rejected_alone(connected: Connect) 
         tt.execution_failure(error_type="e", message="x" * 5_000)
         record(tt, 1, 1)
         result = tt.flush()
-        assert (result.durable, result.rejected_count, result.lost_count) == (True, 1, 0)
+        assert (result.settled, result.rejected_count, result.lost_count) == (True, 1, 0)
         assert values(small) == [0, 1]
 
 
@@ -307,7 +307,7 @@ def test_an_event_that_fits_no_batch_is_declared_lost(connected: Connect) -> Non
         tt.execution_failure(error_type="e", message="x" * 5_000)
         record(tt, 1, 1)
         result = tt.flush()
-        assert (result.durable, result.durable_count, result.lost_count) == (True, 2, 1)
+        assert (result.settled, result.durable_count, result.lost_count) == (True, 2, 1)
         loss = small.events("RECORDER_LOSS")[0].recorder_loss
         assert (loss.first_seq, loss.reason) == (2, event_pb2.LOSS_REASON_UNSENDABLE)
         assert values(small) == [0, 1]
@@ -327,7 +327,7 @@ def test_an_event_that_ends_every_stream_is_found_and_declared_lost(
 
     monkeypatch.setattr(fake.log, "append_batch", poisoned)
     record(tt, 0, 20)
-    assert tt.flush(30).durable
+    assert tt.flush(30).settled
     assert values(fake) == [n for n in range(20) if n != 7]
     assert tt.stats.lost_count == 1
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,3 +192,42 @@ def test_every_format_tells_the_same_numbers() -> None:
     assert "these &lt;trades&gt;" in page
     for request in ("<script", "http://", "https://", "src=", "@import", "url("):
         assert request not in page
+
+
+def test_a_copy_of_the_data_adds_no_precision() -> None:
+    """Every trade twice: the slope's standard error stays, in the report and in its JSON."""
+    once = world(11, 600, slope=1.0)
+    twice = [*once, *(replace(t, outcome_id=f"{t.outcome_id}b") for t in once)]
+    errors = []
+    for trades in (once, twice):
+        found = calibration_report(trades, np.random.default_rng(1), count=300)
+        assert found.line is not None
+        shown = calibration_json(found)["recalibration"]["slope_error"]
+        assert shown == found.line.slope_error
+        errors.append(shown)
+    assert errors[1] == pytest.approx(errors[0], rel=0.1)
+
+
+def test_the_longest_holding_period_is_the_true_one() -> None:
+    """Not rounded up to the blocks; absent when no trade tells it."""
+    long = [replace(t, exit_time_ns=t.entry_time_ns + int(1.39 * DAY_NS)) for t in world(5)]
+    found = calibration_report(long, np.random.default_rng(1), count=50)
+    assert found.longest_hold_days == pytest.approx(1.39)
+    assert found.block_days == 2
+    assert "1.39 days" in calibration_markdown(found, "")
+    none = [replace(t, exit_time_ns=t.entry_time_ns) for t in world(5)]
+    found = calibration_report(none, np.random.default_rng(1), count=50)
+    assert found.longest_hold_days is None
+    assert "longest holding period" not in calibration_markdown(found, "").split("Only matured")[0]
+
+
+def test_rank_and_level_are_answered_apart() -> None:
+    """Claims that rank well and are all too high: yes to the one, no to the other."""
+    trades = [
+        replace(t, confidence=min(0.99, (t.confidence or 0) + 0.25))
+        for t in world(12, 1500, slope=2.0, per_day=5)
+    ]
+    found = calibration_report(trades, np.random.default_rng(1), count=300)
+    assert "Does it rank? Yes" in found.summary
+    assert "Is the level right? No:" in found.summary
+    assert "overconfident by +" in found.summary

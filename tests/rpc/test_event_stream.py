@@ -280,7 +280,16 @@ def _say(lost: pb.Lost) -> Callable[[Conversation], None]:
         (_lost(2, 3, 0), Code.INVALID_ARGUMENT, "INVALID_FIELD", ("lost.reason",)),
         (_lost(2, 3, 99), Code.INVALID_ARGUMENT, "INVALID_FIELD", ("lost.reason",)),
     ],
-    ids=["gap", "reversed", "number 0", "negative", "beyond all", "no reason", "unknown reason"],
+    ids=[
+        "settled",
+        "gap",
+        "reversed",
+        "number 0",
+        "negative",
+        "beyond all",
+        "no reason",
+        "unknown reason",
+    ],
 )
 def test_a_bad_loss_ends_the_stream(
     events: Stub, lost: pb.Lost, code: Code, reason: str, fields: tuple[str, ...]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from trimtab_server.demo.backtest import Plan
+    from trimtab_server.demo.prices import Market
     from trimtab_server.demo.run import DemoResult, Places
     from trimtab_server.demo.sidecar import SidecarProcess
     from trimtab_server.domain.calibration_report import CalibrationReport
@@ -63,17 +64,17 @@ def demo(
     ] = False,
 ) -> None:
     """Watch one sidecar and one engine trade real prices, survive a SIGKILL, and be counted."""
-    from rich.console import Console
-
-    from trimtab_server.demo.backtest import Plan
-
     if report is not None and report.suffix.lower() not in {".json", ".html", ".htm"}:
         raise fail(f"--report {report}: end it in .json or .html", 2)
-    chosen = tuple(name.strip() for name in symbols.split(",") if name.strip())
-    plan = Plan(
-        threshold, risk_tolerance, calibrate, chosen, _day(start, "--start"), _day(end, "--end")
-    )
+    # Ctrl-C during the imports is a stop like any other.
     with suppress(KeyboardInterrupt):
+        from rich.console import Console
+
+        from trimtab_server.demo.backtest import Plan
+
+        chosen = tuple(name.strip() for name in symbols.split(",") if name.strip())
+        days = _day(start, "--start"), _day(end, "--end")
+        plan = Plan(threshold, risk_tolerance, calibrate, chosen, *days)
         clean = _run(plan, database, report, Console(highlight=False), serve=serve)
         raise typer.Exit(0 if clean else 1)
     raise fail("stopped", 130)
@@ -97,7 +98,8 @@ def _run(
         places = fresh_places(database)
         sidecar = SidecarProcess(free_address(), places.database, places.beside(".sidecar.log"))
         with sidecar:
-            _say_start(console, plan, len(market.symbols), sidecar, places)
+            _say_start(console, plan, market, sidecar, places)
+            _say_replaced(console, places, report)
             result, calibration = _watched(plan, places, sidecar, console)
             plain = _print_report(console, result, calibration)
             for path in _write_reports(places, report, plain, calibration):
@@ -112,14 +114,27 @@ def _run(
 
 
 def _say_start(
-    console: Console, plan: Plan, symbol_count: int, sidecar: SidecarProcess, places: Places
+    console: Console, plan: Plan, market: Market, sidecar: SidecarProcess, places: Places
 ) -> None:
     line = sidecar.start()
     console.print(f"[bold]{line}[/bold] (process {sidecar.pid}), database {places.database}")
     console.print(
-        f"engine: momentum and mean reversion on {symbol_count} symbols, {plan.start} to "
-        f"{plan.end}; guards: volatility, exposure, confidence >= {plan.threshold:.2f}"
+        f"engine: momentum and mean reversion on {len(market.symbols)} symbols, "
+        f"{market.day(market.first)} to {market.day(-1)}; guards: volatility, exposure, "
+        f"confidence >= {plan.threshold:.2f}"
     )
+
+
+def _report_paths(places: Places, report: Path | None) -> list[Path]:
+    return [places.beside(".json"), places.beside(".html")] if report is None else [report]
+
+
+def _say_replaced(console: Console, places: Places, report: Path | None) -> None:
+    there = [str(path) for path in _report_paths(places, report) if path.exists()]
+    if there:
+        console.print(
+            f"earlier reports will be replaced: {', '.join(there)}", style="yellow", soft_wrap=True
+        )
 
 
 def _watched(
@@ -179,25 +194,15 @@ def _calibration(sidecar: SidecarProcess, result: DemoResult) -> CalibrationRepo
         run_id=result.report["run_ids"]["baseline"],
     )
     with Client(sidecar.address, timeout_s=30.0) as client:
-        trades = logged_trades(client, wanted)
-    return calibration_report(trades, np.random.default_rng(SEED))
+        logged = logged_trades(client, wanted)
+    return calibration_report(logged.trades, np.random.default_rng(SEED))
 
 
 def _print_report(
     console: Console, result: DemoResult, calibration: CalibrationReport
 ) -> dict[str, Any]:
-    from rich.table import Table
-
     from trimtab_server.cli.report import print_calibration
-    from trimtab_server.demo.page import (
-        BOOK_HEADER,
-        PROVISIONAL,
-        acceptance_text,
-        book_rows,
-        guard_rows,
-        split_text,
-        threshold_text,
-    )
+    from trimtab_server.demo.page import SAME_RATE
     from trimtab_server.demo.run import full_report
     from trimtab_server.domain.calibration_page import calibration_json
 
@@ -207,25 +212,11 @@ def _print_report(
     )
     console.rule("events", align="left")
     console.print(f"{kinds}; {plain['log_bytes'] / 1e6:.1f} MB")
-    console.rule("baseline against threshold-filtered", align="left")
-    books = Table(box=None, header_style="bold", pad_edge=False)
-    for k, name in enumerate(BOOK_HEADER):
-        books.add_column(name, justify="left" if k == 0 else "right")
-    for row in book_rows(plain):
-        books.add_row(*row)
-    console.print(books)
-    console.print(threshold_text(plain), style="bold")
-    console.print(f"{acceptance_text(plain)} {split_text(plain)}")
+    _print_books(console, plain)
     console.rule("claimed confidence against win rate", align="left")
     print_calibration(console, calibration, "Baseline outcomes, read back from the log.")
-    console.rule("what each guard blocked (provisional)", align="left")
-    for book, guard, blocked, alone, won, mean, missed, avoided, effect in guard_rows(plain):
-        console.print(
-            f"{book} book, [bold]{guard}[/bold]: blocked {blocked}, {alone} alone; those would "
-            f"have won {won}, "
-            f"mean {mean}; missed {missed}, avoided {avoided}: {effect}"
-        )
-    console.print(PROVISIONAL, style="dim")
+    console.print(SAME_RATE, style="dim")
+    _print_guards(console, plain)
     for note in plain["data"]["notes"]:
         console.print(f"- {note}", style="dim")
     console.rule()
@@ -234,12 +225,54 @@ def _print_report(
     return plain
 
 
+def _print_books(console: Console, plain: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from trimtab_server.cli.narrow import stacked, wrapped
+    from trimtab_server.demo.page import (
+        BOOK_HEADER,
+        acceptance_text,
+        any_day_text,
+        book_rows,
+        days_text,
+        split_text,
+        threshold_text,
+    )
+
+    console.rule("baseline against threshold-filtered", align="left")
+    books = Table(box=None, header_style="bold", pad_edge=False)
+    for k, name in enumerate(BOOK_HEADER):
+        books.add_column(name, justify="left" if k == 0 else "right", no_wrap=k > 0)
+    for row in book_rows(plain):
+        books.add_row(*(stacked(cell, console.width) for cell in row))
+    console.print(books)
+    if told := days_text(plain):
+        console.print(told, style="dim")
+    console.print(threshold_text(plain), style="bold")
+    console.print(wrapped(any_day_text(plain), console.width), style="bold", markup=False)
+    console.print(f"{acceptance_text(plain)} {split_text(plain)}")
+
+
+def _print_guards(console: Console, plain: dict[str, Any]) -> None:
+    from trimtab_server.cli.narrow import wrapped
+    from trimtab_server.demo.page import guard_rows, provisional_text
+
+    console.rule("what each guard blocked (provisional)", align="left")
+    for book, guard, blocked, alone, won, mean, missed, avoided, effect in guard_rows(plain):
+        told = (
+            f"{book} book, {guard}: blocked {blocked}, {alone} alone; those would have won {won}, "
+            f"mean {mean}; missed profit {missed} of capital, avoided loss {avoided}: {effect}"
+        )
+        console.print(wrapped(told, console.width), markup=False)
+    console.print(provisional_text(plain), style="dim")
+
+
 def _write_reports(
     places: Places, report: Path | None, plain: dict[str, Any], calibration: CalibrationReport
 ) -> list[Path]:
     from trimtab_server.demo.page import demo_page
 
-    paths = [places.beside(".json"), places.beside(".html")] if report is None else [report]
+    paths = _report_paths(places, report)
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = (

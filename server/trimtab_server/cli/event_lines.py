@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab.v1.event_service_pb2 import Rejection
-
     from trimtab_client import Event
 
 # From this width on: the columns as (name, width); what an event says follows.
@@ -133,7 +131,7 @@ def _word(value: str) -> str:
     return value
 
 
-def rejection_text(rejection: Rejection) -> str:
+def rejection_text(rejection: Any) -> str:
     """Why an event was refused: the reason's word, then each field and what is wrong with it."""
     known = rejection.DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number
     name = known[rejection.reason].name if rejection.reason in known else str(rejection.reason)

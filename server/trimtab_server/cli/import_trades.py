@@ -9,219 +9,25 @@ file twice stores it once, and a trade whose row has changed meanwhile is refuse
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trimtab_server.cli.events import AddressOption, fail, sidecar
+from trimtab_server.cli.trade_files import FileKind, Read, Scale, UnreadableError, read_trades
 
 if TYPE_CHECKING:
     from trimtab_client import Client, Event, EventBuilder
-    from trimtab_server.domain.trade_columns import Cell
     from trimtab_server.domain.trade_rows import Problem, TradeRow
 
 NAMESPACE = uuid.UUID("b0f3c1de-6a51-5b7e-9d2c-7d0a4f9e1c35")
 """Of the event ids; never change it, or files that were imported would be stored again."""
 PROBLEMS_SHOWN = 50
 BATCH_EVENTS = 500
-
-
-class Scale(StrEnum):
-    """How confidence is written in the file."""
-
-    FRACTION = "fraction"
-    PERCENT = "percent"
-
-
-class FileKind(StrEnum):
-    """How the file is written; auto = by its name."""
-
-    AUTO = "auto"
-    CSV = "csv"
-    JSONL = "jsonl"
-    PARQUET = "parquet"
-
-
-class UnreadableError(Exception):
-    """The file cannot be read as what it is said to be."""
-
-
-@dataclass(slots=True)
-class Read:
-    """A file as read: trades, and what is wrong with the other rows."""
-
-    rows: list[TradeRow] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    mapping: dict[str, str] = field(default_factory=dict)
-    columns: list[str] = field(default_factory=list)
-    duplicate_count: int = 0
-
-
-def _kind(path: Path, told: FileKind) -> FileKind:
-    if told is not FileKind.AUTO:
-        return told
-    suffix = path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]
-    kinds = {
-        ".csv": FileKind.CSV,
-        ".tsv": FileKind.CSV,
-        ".txt": FileKind.CSV,
-        ".jsonl": FileKind.JSONL,
-        ".ndjson": FileKind.JSONL,
-        ".json": FileKind.JSONL,
-        ".parquet": FileKind.PARQUET,
-        ".pq": FileKind.PARQUET,
-    }
-    if not suffix or suffix[0].lower() not in kinds:
-        raise UnreadableError("not told by its name what it is: tell --file-format")
-    return kinds[suffix[0].lower()]
-
-
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UnreadableError(f"line {line}: not UTF-8") from None
-
-
-def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Cell] | str]]:
-    head = text.split("\n", 1)[0]
-    delimiter = max((",", ";", "\t", "|"), key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if header is None:
-                header = [name.strip() for name in cells]
-            elif len(cells) != len(header):
-                yield reader.line_num, f"{len(cells)} cells, but the header has {len(header)}"
-            else:
-                yield reader.line_num, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        yield reader.line_num, f"not CSV: {error}"
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Cell]:
-    """Nested objects as dotted columns; lists are left out."""
-    flat: dict[str, Cell] = {}
-    for name, inner in value.items():
-        if isinstance(inner, dict):
-            flat |= _flat(inner, f"{prefix}{name}.")
-        elif not isinstance(inner, list):
-            flat[f"{prefix}{name}"] = inner
-    return flat
-
-
-def _json_rows(text: str) -> Iterator[tuple[int, dict[str, Cell] | str]]:
-    if text.lstrip().startswith("["):
-        try:
-            listed = json.loads(text)
-        except json.JSONDecodeError as error:
-            yield error.lineno, f"not JSON: {error.msg}"
-            return
-        for number, value in enumerate(listed, start=1):
-            yield number, _flat(value) if isinstance(value, dict) else "not a JSON object"
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield number, f"not JSON: {error.msg} (column {error.colno})"
-            continue
-        yield number, _flat(value) if isinstance(value, dict) else "not a JSON object"
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Cell] | str]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise UnreadableError("Parquet needs pyarrow: pip install 'trimtab[parquet]'") from None
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise UnreadableError(f"not Parquet: {error}") from None
-    # Nanosecond stamps do not fit a datetime: as integers since 1970 they do.
-    for k, column in enumerate(table.schema):
-        if pa.types.is_timestamp(column.type):
-            stamps = table.column(k).cast(pa.timestamp("ns")).cast(pa.int64())
-            table = table.set_column(k, column.name, stamps)
-    for number, value in enumerate(table.to_pylist(), start=1):
-        yield number, _flat(value)
-
-
-def read_trades(path: Path, kind: FileKind, given: dict[str, str], scale: Scale) -> Read:
-    """The file's trades and everything that is wrong with it.
-
-    kind: AUTO = by its name. given: our name -> their column. Raises UnreadableError, ValueError
-    for a mapping that does not fit, OSError.
-    """
-    from trimtab_server.domain.trade_columns import column_mapping
-    from trimtab_server.domain.trade_rows import Problem, content_digest, trade_row
-
-    found = Read()
-    chosen = _kind(path, kind)
-    if chosen is FileKind.PARQUET:
-        rows = list(_parquet_rows(path))
-    else:
-        text = _text(path)
-        rows = list(_csv_rows(text) if chosen is FileKind.CSV else _json_rows(text))
-    whole = [row for _, row in rows if isinstance(row, dict)]
-    # JSON rows may differ in their columns: the mapping is made from all of them.
-    found.columns = list(dict.fromkeys(name for row in whole for name in row))
-    if whole:
-        found.mapping = column_mapping(found.columns, given)
-    seen: dict[str, tuple[int, str]] = {}
-    repeated: dict[str, int] = {}
-    for line, row in rows:
-        if isinstance(row, str):
-            found.problems.append(Problem(line, "", row))
-            continue
-        made = trade_row(row, found.mapping, line, confidence_percent=scale is Scale.PERCENT)
-        if isinstance(made, list):
-            found.problems += made
-            continue
-        digest = content_digest(row)
-        if made.key.startswith("row-"):
-            made = _numbered(made, repeated)
-        elif made.key in seen:
-            first, same = seen[made.key]
-            if same == digest:
-                found.duplicate_count += 1
-            else:
-                reason = f"trade {made.key} stands on line {first} already, with other content"
-                found.problems.append(Problem(line, found.mapping.get("trade_id", ""), reason))
-            continue
-        seen[made.key] = (line, digest)
-        found.rows.append(made)
-    return found
-
-
-def _numbered(row: TradeRow, repeated: dict[str, int]) -> TradeRow:
-    """Equal rows without a trade id are several trades: the second gets "-2", and so on."""
-    from dataclasses import replace
-
-    count = repeated[row.key] = repeated.get(row.key, 0) + 1
-    if count == 1:
-        return row
-    key = f"{row.key}-{count}"
-    return replace(row, key=key, signal_id=key if row.signal_id == row.key else row.signal_id)
 
 
 def trade_events(row: TradeRow, builder: EventBuilder) -> list[Event]:
@@ -342,7 +148,7 @@ def import_trades(
     ] = False,
     skip_bad: Annotated[
         bool,
-        typer.Option("--skip-bad", help="Import the good rows all the same (exit code 1)."),
+        typer.Option("--skip-bad", help="Import the good rows; the others are told and skipped."),
     ] = False,
     address: AddressOption = None,
 ) -> None:
@@ -364,6 +170,8 @@ def import_trades(
         raise fail(f"{file}: {error}", 2) from None
     except OSError as error:
         raise fail(f"{file}: {error.strerror or error}", 2) from None
+    if not found.rows and not found.problems:
+        raise fail(f"{file}: no rows")
     _say_columns(found)
     _say_problems(found.problems)
     open_count = sum(row.is_open for row in found.rows)
@@ -372,8 +180,12 @@ def import_trades(
     told += f", {unclaimed:,} without confidence" if unclaimed else ""
     told += f", {found.duplicate_count:,} repeated" if found.duplicate_count else ""
     typer.echo(f"{told}), {len(found.problems):,} problems")
-    if found.problems and not skip_bad:
+    for words, count in found.warnings.items():
+        typer.echo(f"warning: {count:,} trade{'s' if count != 1 else ''}: {words}", err=True)
+    if found.problems and not (skip_bad and found.rows):
         raise fail("nothing imported: mend the file, or pass --skip-bad")
+    if found.bad_lines:
+        typer.echo(f"{len(found.bad_lines):,} bad rows skipped", err=True)
     if dry_run:
         typer.echo("dry run: nothing imported")
         return
@@ -384,5 +196,5 @@ def import_trades(
         f"{done.stored_count:,} events stored, {done.duplicate_count:,} were there before, "
         f"{len(done.refused):,} refused"
     )
-    if done.refused or found.problems:
+    if done.refused:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,9 +27,11 @@ from trimtab_server.cli.events import (
     fail,
     sidecar,
 )
+from trimtab_server.cli.narrow import WIDE, stacked, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from trimtab_client import Client, Event
     from trimtab_server.domain.calibration_report import CalibrationReport
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Ask the log questions.", no_args_is_help=True)
 
-WIDTH_FOR_BARS = 110
 SEED = 7
 """Of the bootstrap: the same trades give the same report."""
 
@@ -121,7 +122,21 @@ def trades_of_events(events: Iterable[Event]) -> list[Trade]:
     return trades
 
 
-def logged_trades(client: Client, wanted: Wanted) -> list[Trade]:
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Trades in the log, and the engines and environments that they are of."""
+
+    trades: list[Trade]
+    sources: tuple[str, ...]
+    environments: tuple[str, ...]
+
+    def words(self) -> str:
+        """Sources and environment, for the report."""
+        told = f"source{'s' if len(self.sources) > 1 else ''}: {', '.join(self.sources)}"
+        return f"{told}; environment: {', '.join(self.environments)}" if self.sources else ""
+
+
+def logged_trades(client: Client, wanted: Wanted) -> Logged:
     """The trades in the log by filter; times select by the outcome.
 
     Signals are read without the filter's times, and symbol and strategy are compared afterwards: an
@@ -131,62 +146,86 @@ def logged_trades(client: Client, wanted: Wanted) -> list[Trade]:
     signals = replace(wanted, kinds=("signal",), start="", end="", symbol="", strategy="")
     outcomes = replace(wanted, kinds=("outcome", "shadow_outcome"), symbol="", strategy="")
     results = _read(client, outcomes)
-    _one_world(results)
-    return [
+    environments = _one_world(results)
+    source_of = {event.event_id: event.source for event in results}
+    trades = [
         trade
         for trade in trades_of_events([*_read(client, signals), *results])
         if wanted.symbol in {"", trade.symbol} and wanted.strategy in {"", trade.strategy}
     ]
+    sources = sorted({source_of[trade.outcome_id] for trade in trades})
+    return Logged(trades, tuple(sources), environments)
 
 
 def _read(client: Client, wanted: Wanted) -> list[Event]:
     return list(client.iter_events(wanted.message(), page_size=2000, timeout_s=30.0))
 
 
-def _one_world(results: list[Event]) -> None:
+def _one_world(results: list[Event]) -> tuple[str, ...]:
     from trimtab_client import Environment
 
-    held = sorted({Environment.Name(event.environment) for event in results})
+    names = {Environment.Name(event.environment) for event in results}
+    held = sorted(name.removeprefix("ENVIRONMENT_").lower() for name in names)
     if len(held) > 1:
-        words = ", ".join(name.removeprefix("ENVIRONMENT_").lower() for name in held)
-        raise fail(f"outcomes of {words} never mix: tell --environment", 2)
+        raise fail(f"outcomes of {', '.join(held)} never mix: tell --environment", 2)
     runs = sorted({event.run_id for event in results})
-    if held == ["ENVIRONMENT_BACKTEST"] and len(runs) > 1:
+    if held == ["backtest"] and len(runs) > 1:
         more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
         raise fail(f"backtest runs never mix: tell --run-id ({', '.join(runs[:5])}{more})", 2)
+    return tuple(held)
 
 
 def print_calibration(console: Console, report: CalibrationReport, what: str) -> None:
     """The report on a terminal."""
     from rich.panel import Panel
-    from rich.table import Table
 
-    from trimtab_server.domain.calibration_page import (
-        BIN_HEADER,
-        bin_rows,
-        left_out_text,
-        score_rows,
-    )
+    from trimtab_server.domain.calibration_page import left_out_text, outside_text
 
-    console.print(Panel(report.summary, title="Does my confidence mean anything?", expand=False))
-    console.print(what, style="dim")
-    if report.bins:
-        bins = Table(box=None, header_style="bold", pad_edge=False)
-        for k, name in enumerate(BIN_HEADER):
-            bins.add_column(name, justify="left" if k == 0 else "right")
-        bins.add_column("")
-        drawn = console.width >= WIDTH_FOR_BARS
-        for row, one in zip(bin_rows(report), report.bins, strict=True):
-            bins.add_row(*row, _bar(one.win_rate, one.mean_claim) if drawn else "")
-        console.print(bins)
-        if drawn:
-            console.print("bar: win rate; |: the mean claim", style="dim")
-    scores = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in score_rows(report):
-        scores.add_row(name, value)
-    console.print(scores)
+    words = wrapped(report.summary, console.width - 4)
+    console.print(Panel(words, title="Does my confidence mean anything?", expand=False))
+    console.print(what, style="dim", markup=False)
+    if not report.n:
+        if left_out := left_out_text(report):
+            console.print(left_out, style="dim")
+        return
+    console.print(_bins_table(report, console.width))
+    if legend := outside_text(report):
+        console.print(legend, style="dim")
+    if console.width >= WIDE:
+        console.print("bar: win rate; |: the mean claim", style="dim")
+    console.print(_scores_table(report, console.width))
     if left_out := left_out_text(report):
         console.print(left_out, style="dim")
+
+
+def _bins_table(report: CalibrationReport, width: int) -> Table:
+    from rich.table import Table
+
+    from trimtab_server.domain.calibration_page import BIN_HEADER, bin_rows
+
+    bins = Table(box=None, header_style="bold", pad_edge=False)
+    for k, name in enumerate(BIN_HEADER):
+        title = name.replace("if claims were", "if claims\nwere")
+        bins.add_column(title, justify="left" if k == 0 else "right", no_wrap=True)
+    bins.add_column("")
+    for row, one in zip(bin_rows(report), report.bins, strict=True):
+        bins.add_row(*row, _bar(one.win_rate, one.mean_claim) if width >= WIDE else "")
+    return bins
+
+
+def _scores_table(report: CalibrationReport, width: int) -> Table:
+    from rich.table import Table
+
+    from trimtab_server.domain.calibration_page import score_rows
+
+    rows = [(name, stacked(value, width)) for name, value in score_rows(report)]
+    longest = max(len(line) for _, value in rows for line in value.split("\n"))
+    scores = Table(box=None, show_header=False, pad_edge=False)
+    scores.add_column()
+    scores.add_column(min_width=min(longest, width // 2))
+    for name, value in rows:
+        scores.add_row(name, value)
+    return scores
 
 
 def _bar(win_rate: float, claim: float, width: int = 20) -> str:
@@ -195,7 +234,7 @@ def _bar(win_rate: float, claim: float, width: int = 20) -> str:
     return "".join(cells)
 
 
-def rendered(report: CalibrationReport, form: ReportFormat, what: str) -> str:
+def rendered(report: CalibrationReport, form: ReportFormat, what: str, logged: Logged) -> str:
     """The report as a text in that format (not the terminal's)."""
     from trimtab_server.domain.calibration_page import (
         calibration_html,
@@ -204,7 +243,8 @@ def rendered(report: CalibrationReport, form: ReportFormat, what: str) -> str:
     )
 
     if form is ReportFormat.JSON:
-        return json.dumps(calibration_json(report) | {"trades": what}, indent=2) + "\n"
+        of = {"sources": logged.sources, "environments": logged.environments}
+        return json.dumps(calibration_json(report) | {"trades": what} | of, indent=2) + "\n"
     if form is ReportFormat.HTML:
         return calibration_html(report, what)
     return calibration_markdown(report, what)
@@ -241,16 +281,19 @@ def calibration(
     chosen = _chosen(form, output)
     wanted.message()
     with sidecar(address) as client:
-        trades = logged_trades(client, wanted)
+        logged = logged_trades(client, wanted)
+    if not logged.trades and wanted != Wanted():
+        raise fail(f"no outcome in the log matches {wanted.words()}")
     import numpy as np
     from rich.console import Console
 
     from trimtab_server.domain.calibration_report import calibration_report
 
-    report = calibration_report(trades, np.random.default_rng(SEED))
-    what = f"Trades of {wanted.words()}."
+    report = calibration_report(logged.trades, np.random.default_rng(SEED))
+    included = f" ({logged.words()})" if logged.trades else ""
+    what = f"Trades of {wanted.words()}{included}."
     if chosen is not ReportFormat.TERMINAL:
-        text = rendered(report, chosen, what)
+        text = rendered(report, chosen, what, logged)
         if output is None:
             typer.echo(text, nl=False)
             return

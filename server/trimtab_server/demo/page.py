@@ -162,22 +162,19 @@ def any_day_text(report: dict[str, Any]) -> str:
     for name, one in report["reference_any_day"].items():
         if one["difference"] is None:
             continue
-        low, high = one["difference_interval"] or (-1.0, 1.0)
-        words = "better than" if low > 0 else "worse than" if high < 0 else ""
-        points = 100 * one["difference"]
-        interval = one["difference_interval"]
-        range_ = "" if interval is None else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
-        verdict = (
-            f"its signals did {words} entering on any day"
-            if words
-            else "whether its signals beat entering on any day is not decided"
-        )
+        interval, points = one["difference_interval"], 100 * one["difference"]
+        ending = "not decided"
+        if interval is not None:
+            decided = interval[0] > 0 or interval[1] < 0
+            ending = f"[{100 * interval[0]:+.2f}, {100 * interval[1]:+.2f}], "
+            ending += "beyond what chance would do" if decided else "not decided"
         told.append(
-            f"{name.replace('_', ' ').capitalize()}: {verdict}: its "
-            f"{one['own_trade_count']:,} trades won {percent(one['own_win_rate'])} and made "
-            f"{percent(one['own_mean_return'], 2)} each; every symbol on every day, held as long "
-            f"at the same costs, won {percent(one['win_rate'])} and made "
-            f"{percent(one['mean_return'], 2)}: {points:+.2f} points a trade{range_}."
+            f"{name.replace('_', ' ').capitalize()}: entering on any day did "
+            f"{'worse' if points > 0 else 'better'} than its signals. Every symbol on every day, "
+            f"held as long at the same costs, won {percent(one['win_rate'])} and made "
+            f"{percent(one['mean_return'], 2)} each; its {one['own_trade_count']:,} trades won "
+            f"{percent(one['own_win_rate'])} and made {percent(one['own_mean_return'], 2)}: "
+            f"{points:+.2f} points a trade {ending}."
         )
     return " ".join(told)
 

@@ -2,11 +2,12 @@
 
 Definitions. Win: return after costs above zero. Sharpe: daily mark-to-market returns of the whole
 book on its fixed capital over every trading day (also days without a position) until the last one
-on which two thirds of the symbols have prices, mean over standard deviation, times sqrt(252), risk-free rate zero. Profit factor: sum of winning returns
-over sum of losing returns, per trade. Drawdown: of one plus the sum of daily returns, from its
-peak, on the same days. Intervals: 95 %, stationary block bootstrap (Politis and Romano 1994) of trading days, trades
-with their entry day, mean block = max(longest holding period, automatic length of Politis and White
-2004, of the baseline book). Changes resample both books on the same days.
+on which two thirds of the symbols have prices, mean over standard deviation, times sqrt(252),
+risk-free rate zero. Profit factor: sum of winning returns over sum of losing returns, per trade.
+Drawdown: of one plus the sum of daily returns, from its peak, on the same days. Intervals: 95 %,
+stationary block bootstrap (Politis and Romano 1994) of trading days, trades with their entry day,
+mean block = max(longest holding period, automatic length of Politis and White 2004, of the baseline
+book). Changes resample both books on the same days.
 """
 
 from dataclasses import dataclass

@@ -348,15 +348,16 @@ def _level_text(claim: FloatArray, won: FloatArray, found: dict[str, Estimate]) 
     """Whether the claims are as high as the win rate, and better than the base rate alone."""
     over, skill = found["claim_gap"], found["brier_skill"]
     told = f"on average {claim.mean():.0%} was claimed and {won.mean():.0%} won"
-    if over.decided_sign > 0:
-        text = f"No: {told}, overconfident by {points_text(over)}."
-    elif over.decided_sign < 0:
-        text = f"No: {told}, underconfident by {points_text(over)} (claimed minus won)."
-    elif over.low is None:
-        text = f"Too few to tell: {told}."
-    else:
-        text = f"Nothing against it: {told}, a difference of {points_text(over)}."
-    if skill.decided_sign < 0:
-        text += " As probabilities the claims are worse than always saying the base rate (Brier "
-        text += f"skill {skill.value:+.3f} [{skill.low:+.3f}, {skill.high:+.3f}])."
-    return text
+    worse = ""
+    if skill.value is not None and skill.low is not None and skill.decided_sign < 0:
+        worse = "as probabilities the claims are worse than always saying the base rate (Brier "
+        worse += f"skill {skill.value:+.3f} [{skill.low:+.3f}, {skill.high:+.3f}])"
+    if over.decided_sign:
+        kind = "overconfident" if over.decided_sign > 0 else "underconfident"
+        text = f"No: {told}, {kind} by {points_text(over)} (claimed minus won)"
+        return f"{text}; and {worse}." if worse else f"{text}."
+    if worse:
+        return f"No: {worse}, although {told}, {points_text(over)} apart."
+    if over.low is None:
+        return f"Too few to tell: {told}."
+    return f"Nothing against it: {told}, {points_text(over)} apart."

@@ -202,7 +202,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("symbol", "the instrument (required)",
            ("pair", "ticker", "instrument", "asset", "market", "sym"), text),
     Column("strategy", "the strategy",
-           ("strategy_name", "system", "strat", "algo"), text),
+           ("strategy_name", "system", "strat", "algo", "enter_tag"), text),
     Column("side", "buy/sell, long/short, 1/-1; default: buy",
            ("direction", "position_side", "type", "action", "trade_side"), side),
     Column("is_short", "yes = a short trade (instead of side)", ("short",), short_flag),

@@ -36,7 +36,7 @@ class TradeRow:
     """A trade as read. Times UTC ns; fractions as fractions; None = not told.
 
     key: its identity, the trade id or "row-" and a digest of its content. exit_time_ns None = it is
-    open. return_fraction: as told, or from pnl or prices; known for every closed trade.
+    open. return_fraction: as told, or from pnl or prices; a closed trade has it, or `won`.
     """
 
     line: int
@@ -169,13 +169,58 @@ def _return(values: Mapping[str, object], side: str) -> float | None:
             return told
     entry, leave = _float(values.get("entry_price")), _float(values.get("exit_price"))
     quantity, pnl = _float(values.get("quantity")), _float(values.get("pnl"))
-    if pnl is not None and entry is not None and quantity:
-        return pnl / (entry * quantity)
+    from_pnl = _pnl_return(pnl, entry, quantity)
+    if from_pnl is not None:
+        return from_pnl
+    gross, fees = _price_return(entry, leave, side), _float(values.get("fees"))
+    if gross is None or entry is None or not fees or not quantity:
+        return gross
+    return gross - fees / (entry * quantity)
+
+
+def _pnl_return(pnl: float | None, entry: float | None, quantity: float | None) -> float | None:
+    return pnl / (entry * quantity) if pnl is not None and entry and quantity else None
+
+
+def _price_return(entry: float | None, leave: float | None, side: str) -> float | None:
     if entry is None or leave is None:
         return None
-    gross = (leave / entry - 1) * (1 if side == "BUY" else -1)
-    fees = _float(values.get("fees"))
-    return gross - fees / (entry * quantity) if fees and quantity else gross
+    return (leave / entry - 1) * (1 if side == "BUY" else -1)
+
+
+def row_doubts(
+    row: TradeRow, cells: Mapping[str, Cell], mapping: Mapping[str, str]
+) -> tuple[str, ...]:
+    """What is doubtful about a good row, in words that are the same for every such row.
+
+    cells, mapping: as given to `trade_row`.
+    """
+    doubts = []
+    told = [theirs for ours, theirs in mapping.items() if ours in {"return_fraction", "return_pct"}]
+    if told and not row.is_open and all(is_empty(cells.get(theirs)) for theirs in told):
+        if row.return_fraction is None:
+            doubts.append(f"{told[0]} is no number; only won or lost is known")
+        else:
+            from_pnl = _pnl_return(row.pnl, row.entry_price, row.quantity)
+            used = "prices" if from_pnl is None else "pnl"
+            doubts.append(f"{told[0]} is no number; computed from {used} instead")
+    if not row.is_open and row.return_fraction is not None:
+        others = {
+            "pnl": _pnl_return(row.pnl, row.entry_price, row.quantity),
+            "prices": _price_return(row.entry_price, row.exit_price, row.side),
+        }
+        doubts += [
+            f"return and {name} disagree grossly (sign, or more than twentyfold)"
+            for name, other in others.items()
+            if other is not None and _disagree(row.return_fraction, other)
+        ]
+    return tuple(doubts)
+
+
+def _disagree(one: float, other: float) -> bool:
+    """Opposite signs beyond 0.5 %, or a factor above 20 (more than leverage explains)."""
+    small, large = sorted((abs(one), abs(other)))
+    return (one * other < 0 and small > 0.005) or (large > 0.02 and large > 20 * small)
 
 
 def _checked(row: TradeRow) -> list[Problem]:
@@ -184,9 +229,10 @@ def _checked(row: TradeRow) -> list[Problem]:
         found.append(Problem(row.line, "exit_time", "lies before the entry"))
     if row.confidence is not None and not 0 <= row.confidence <= 1:
         found.append(Problem(row.line, "confidence", f"{row.confidence} is not between 0 and 1"))
-    if row.return_fraction is None and row.exit_time_ns is not None:
+    if row.return_fraction is None and row.won is None and row.exit_time_ns is not None:
         reason = "a closed trade needs return_fraction, return_pct, pnl with entry_price and "
-        found.append(Problem(row.line, "", reason + "quantity, or entry_price and exit_price"))
+        reason += "quantity, entry_price and exit_price, or at least won"
+        found.append(Problem(row.line, "", reason))
     for name, most in (
         ("symbol", NAME_CHARS_MAX),
         ("strategy", NAME_CHARS_MAX),
