@@ -47,7 +47,7 @@ proto-release: $(READY)  ## take the present contract as the released one (needs
 bench: $(READY)  ## throughput and latency on this machine
 	$(BIN)/python -m tests.load.bench $(ARGS)
 
-chaos: $(READY)  ## kill it, starve it, cut its lines
+chaos: $(READY)  ## kill the sidecar a hundred times under load, with each batching
 	$(BIN)/python -m pytest -m chaos $(ARGS)
 
 lock: $(READY)  ## renew constraints.txt

@@ -40,9 +40,7 @@ def _run(line: str, address: str, timeout_s: float) -> tuple[int, str]:
     words = shlex.split(line.replace("127.0.0.1:7517", address))
     words[0] = str(Path(sys.executable).parent / "buf")
     try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, check=False, timeout=timeout_s
-        )
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=timeout_s)
     except subprocess.TimeoutExpired as stopped:
         assert isinstance(stopped.stdout, bytes | None)
         return 0, (stopped.stdout or b"").decode()

@@ -24,7 +24,7 @@ from trimtab_server.loop.ingest import Ingest, IngestLimits
 from trimtab_server.loop.readers import Readers
 from trimtab_server.reports import EventQueries
 from trimtab_server.rpc.admin_service import AdminService, ServerFacts
-from trimtab_server.rpc.convert import EventReader
+from trimtab_server.rpc.convert import EventReader, same_content
 from trimtab_server.rpc.event_service import EventService, ServiceLimits
 from trimtab_server.rpc.event_stream import StreamTerms
 from trimtab_server.rpc.intake import BatchLimits, Intake
@@ -118,6 +118,7 @@ class Sidecar:
             readers_max=settings.readers_max,
             read_time_s_max=settings.read_time_s_max,
             rejected_events_max=settings.rejected_events_max,
+            same_content=same_content,
             new_log_id=uuid4,
             now_ns=time.time_ns,
             monotonic=time.monotonic,

@@ -1,4 +1,5 @@
 import importlib.util
+import io
 import json
 import subprocess
 import sys
@@ -6,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
-from trimtab_server.cli.demo import demo
+from trimtab_server.cli.demo import _say_replaced, demo
+from trimtab_server.demo.run import Places
 
 app = typer.Typer()
 app.command()(demo)
@@ -78,3 +81,15 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_earlier_reports_of_the_same_database_are_told(tmp_path: Path) -> None:
+    """Before they are replaced, in one line; nothing is said when there are none."""
+    written = io.StringIO()
+    console = Console(file=written, width=200)
+    places = Places(tmp_path / "x.db")
+    _say_replaced(console, places, None)
+    assert written.getvalue() == ""
+    places.beside(".json").touch()
+    _say_replaced(console, places, None)
+    assert "will be replaced" in written.getvalue()

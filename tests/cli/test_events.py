@@ -126,7 +126,7 @@ def test_rejected_events_are_told_with_their_reason() -> None:
         _, out, _ = run("rejected", "--address", fake.address)
         assert out == "nothing was refused\n"
         tt = connect(source="alpha", environment="PAPER", address=fake.address)
-        tt.record(Event(event_id="not-a-uuid"))
+        tt.record(BUILD.signal(event_id="not-a-uuid", signal_id="s", side="BUY", symbol="A"))
         tt.flush(5.0)
         tt.close()
         code, out, _ = run("rejected", "--address", fake.address)

@@ -56,7 +56,7 @@ def test_a_restore_forgets_what_came_later_and_changes_the_log(
 def test_a_newer_stream_of_a_producer_supersedes_the_older(
     fake: FakeSidecar, connected: Connect
 ) -> None:
-    """As the contract says: the older one ends for good."""
+    """As the contract says: the older one ends; its recorder then opens a newer one itself."""
     one, two = connected(), connected()
     record(one, 0, 1)
     assert one.flush().durable
@@ -64,7 +64,9 @@ def test_a_newer_stream_of_a_producer_supersedes_the_older(
     two.recorder.start()
     assert eventually(lambda: fake.opened_count == 2)
     one.metric(name="n")
-    assert eventually(lambda: one.stats.state == "STOPPED")
+    assert eventually(lambda: fake.opened_count == 3)
+    assert one.flush().settled
+    assert one.stats.reconnect_count == 1
 
 
 def test_rejected_events_are_kept_for_their_owner(fake: FakeSidecar, tt: Trimtab) -> None:

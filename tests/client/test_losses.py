@@ -89,7 +89,7 @@ def test_close_of_a_stopped_recorder_tells_why(
 ) -> None:
     """The server answered, but not as hoped."""
     tt = connected()
-    fake.fail_next("ABORTED", "PRODUCER_SUPERSEDED", rpc="StreamEvents")
+    fake.fail_next("ABORTED", "PRODUCER_SUPERSEDED", rpc="StreamEvents", count=3)
     record(tt, 0, 3)
     assert eventually(lambda: tt.stats.state == "STOPPED")
     tt.close()

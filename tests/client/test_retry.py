@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from trimtab_client.errors import TrimtabError
-from trimtab_client.retry import Backoff, Breaker, is_retryable, is_transport_failure
+from trimtab_client.retry import Backoff, Breaker, Takeovers, is_retryable, is_transport_failure
 
 
 def error(code: str, reason: str = "", retry_after_s: float | None = None) -> TrimtabError:
@@ -130,3 +130,22 @@ def test_jitter_only_shortens_the_wait(clock: Clock) -> None:
     breaker = Breaker(clock=clock, rng=lambda: 0.0)
     fail(breaker, 3)
     assert breaker.wait_s() == pytest.approx(0.8)
+
+
+def test_only_the_third_takeover_within_a_minute_is_a_second_owner() -> None:
+    """Old ones are forgotten, and other ends of a stream do not count."""
+    clock = Clock()
+    takeovers = Takeovers(clock=clock)
+    for _ in range(10):
+        assert not takeovers.lost_by("PRODUCER_SUPERSEDED")
+        clock.now_s += 30.0
+    for reason in ("", "SEQUENCE_GAP", "SHUTTING_DOWN"):
+        assert not takeovers.lost_by(reason)
+    assert not takeovers.lost_by("PRODUCER_SUPERSEDED")
+    clock.now_s += 29.9
+    assert takeovers.lost_by("PRODUCER_SUPERSEDED")
+
+
+def test_a_newer_epoch_is_a_second_owner_at_once() -> None:
+    """Nobody but another owner counts the epoch up."""
+    assert Takeovers().lost_by("PRODUCER_FENCED")

@@ -204,21 +204,6 @@ def test_a_loss_is_counted_once_though_told_twice(fake: FakeSidecar, connected: 
     assert tt.stats.lost_count == 6
 
 
-@pytest.mark.parametrize("reason", ["PRODUCER_SUPERSEDED", "PRODUCER_FENCED"])
-def test_a_second_owner_stops_the_recorder(fake: FakeSidecar, tt: Trimtab, reason: str) -> None:
-    """Two writers under one id would fight over its numbers: this one ends and says so."""
-    fake.fail_next("ABORTED", reason, rpc="StreamEvents")
-    record(tt, 0, 3)
-    assert eventually(lambda: tt.stats.state == "STOPPED")
-    assert not tt.flush(30).durable
-    assert tt.metric(name="n") is None
-    stats = tt.stats
-    assert reason in stats.last_error
-    assert stats.pending_count == 3
-    assert stats.refused_count["BULK"] == 1
-    assert fake.opened_count == 0
-
-
 @pytest.mark.parametrize(
     ("code", "reason"), [("ALREADY_EXISTS", "SEQUENCE_REUSED"), ("OUT_OF_RANGE", "SEQUENCE_GAP")]
 )

@@ -9,6 +9,7 @@ from trimtab_client import Event, EventBuilder, FakeSidecar, RecorderSettings, c
 from trimtab_server.demo.backtest import run_real_market_backtest
 from trimtab_server.demo.events import event_uuid
 from trimtab_server.demo.learning import SidecarLearning, record_learning_feedback
+from trimtab_server.demo.page import any_day_text, days_text
 from trimtab_server.domain.trade_columns import Cell
 
 
@@ -68,6 +69,13 @@ def test_the_report_has_the_documented_keys_and_is_json(
     )
     change = report["filtered"]["win_rate"] - report["baseline"]["win_rate"]
     assert report["improvement"]["win_rate_change_pct"] == pytest.approx(100 * change)
+    assert "percentage points" in report["units"]["win_rate_change_pct"]
+    assert report["data"]["sharpe_and_drawdown_until"] == "2022-12-28"
+    assert "2019-01-02 to 2022-12-28" in days_text(report)
+    told = any_day_text(report)
+    for name, one in report["reference_any_day"].items():
+        assert one["difference"] == pytest.approx(one["own_mean_return"] - one["mean_return"])
+        assert f"{name.replace('_', ' ').capitalize()}: entering on any day did" in told
 
 
 def test_every_decision_carries_all_three_verdicts(

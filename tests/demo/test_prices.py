@@ -106,3 +106,12 @@ def test_closes_are_stamped_at_one_hour_of_their_day() -> None:
     """21:00 UTC, at or after the close of New York in summer and in winter."""
     market = load_market(["AAPL"], date(2020, 1, 2), date(2020, 1, 10))
     assert market.close_time_ns(market.first) == 1_577_998_800_000_000_000
+
+
+def test_most_symbols_decide_which_days_are_judged() -> None:
+    """19 of 20 series end on 2022-12-28; of a market that holds one symbol alone, all days are."""
+    market = load_market()
+    assert market.day(market.judged - 1).isoformat() == "2022-12-28"
+    assert market.day(-1).isoformat() == "2024-12-30"
+    late = load_market(start=date(2023, 1, 1))
+    assert late.judged == late.days.size

@@ -10,6 +10,7 @@ from trimtab_server.domain.returns import (
     book_metrics,
     improvement,
     max_drawdown,
+    mean_difference,
     mean_estimate,
     profit_factor,
     sharpe_ratio,
@@ -161,3 +162,26 @@ def test_mean_of_few_blocks_has_no_interval() -> None:
     assert "too few" in found.note
     nothing = mean_estimate(np.empty(0), np.empty(0, dtype=np.int64), 90, 10.0, rng)
     assert nothing.value is None
+
+
+def test_sharpe_and_drawdown_are_those_of_the_judged_days() -> None:
+    """A long tail without positions dilutes neither; trades and the total count in full."""
+    rng = np.random.default_rng(3)
+    period = rng.normal(0.001, 0.01, 400)
+    trades, days = np.array([0.1, -0.05]), np.array([5, 420])
+    whole = Book(np.concatenate([period, np.zeros(200)]), trades, days, judged_days=400)
+    short = Book(period, trades[:1], days[:1])
+    a, b = (book_metrics(x, 5, np.random.default_rng(1), count=50) for x in (whole, short))
+    assert a.sharpe_ratio.value == b.sharpe_ratio.value
+    assert a.max_drawdown.value == b.max_drawdown.value
+    assert a.trade_count == 2
+
+
+def test_a_difference_of_means_is_paired_by_day() -> None:
+    """Equal values on equal days differ by nothing, with certainty; a constant is found."""
+    rng = np.random.default_rng(4)
+    days, values = np.arange(300), rng.normal(0, 1, 300)
+    found = mean_difference((values + 0.1, days), (values, days), 300, 5, rng, count=100)
+    assert found.value == pytest.approx(0.1)
+    assert found.low == pytest.approx(0.1)
+    assert mean_difference((values[:0], days[:0]), (values, days), 300, 5, rng).value is None

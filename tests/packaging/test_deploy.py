@@ -7,10 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
 
-from trimtab_server.cli import app
-from trimtab_server.settings import load
+from trimtab_server.settings import ENV_PREFIX, Settings, load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 UNIT = ROOT / "deploy" / "systemd" / "trimtab.service"
@@ -29,21 +27,41 @@ def unit_values(text: str) -> dict[str, list[str]]:
     return values
 
 
-def start_flags() -> dict[str, str]:
-    """The flags of ExecStart with their values."""
-    program, command, *words = shlex.split(unit_values(UNIT.read_text())["ExecStart"][0])
-    assert (Path(program).name, command) == ("trimtab", "serve")
-    return dict(zip(words[::2], words[1::2], strict=True))
+def variables(*, telemetry: bool = False) -> dict[str, str]:
+    """The Environment= lines of the unit; telemetry: also those that are commented out."""
+    text = UNIT.read_text()
+    if telemetry:
+        text = text.replace("\n#Environment=", "\nEnvironment=")
+    pairs = [shlex.split(value) for value in unit_values(text)["Environment"]]
+    assert all(len(words) == 1 for words in pairs), "one variable a line"
+    return dict(words[0].split("=", 1) for words in pairs)
 
 
-def test_unit_starts_the_sidecar_with_flags_that_it_knows() -> None:
-    """Every flag is one of `trimtab serve`, and its value is one that the settings take."""
-    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
-    known = {flag for parameter in serve.params for flag in parameter.opts}
-    flags = start_flags()
-    assert set(flags) <= known
-    assert {"--listen", "--database", "--otlp-endpoint", "--prometheus-listen"} <= set(flags)
-    load(flags={name[2:].replace("-", "_"): value for name, value in flags.items()})
+def test_unit_starts_the_sidecar_with_variables_that_are_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is one of the settings, and its value is one that they take."""
+    told = variables(telemetry=True)
+    assert set(told) <= {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    settings = load().model_dump()
+    assert {name: str(settings[name.removeprefix(ENV_PREFIX).lower()]) for name in told} == told
+
+
+def test_an_operator_can_change_every_setting_of_the_unit() -> None:
+    """systemd puts EnvironmentFile over Environment; a flag would win over both."""
+    values = unit_values(UNIT.read_text())
+    assert values["ExecStart"] == ["/opt/trimtab/bin/trimtab serve"]
+    assert values["EnvironmentFile"] == ["-/etc/trimtab/trimtab.env"]
+    assert values["ConfigurationDirectory"] == ["trimtab"]
+
+
+def test_unit_has_telemetry_off_and_shows_how_to_turn_it_on() -> None:
+    """Both kinds at once would store every number twice: the operator picks one."""
+    assert set(variables()) == {"TRIMTAB_LISTEN", "TRIMTAB_DATABASE"}
+    offered = set(variables(telemetry=True)) - set(variables())
+    assert offered == {"TRIMTAB_OTLP_ENDPOINT", "TRIMTAB_PROMETHEUS_LISTEN"}
 
 
 def test_unit_leaves_room_for_the_orderly_end_and_keeps_the_database_where_it_may_write() -> None:
@@ -51,16 +69,17 @@ def test_unit_leaves_room_for_the_orderly_end_and_keeps_the_database_where_it_ma
     values = unit_values(UNIT.read_text())
     assert float(values["TimeoutStopSec"][0]) >= 2 * load().grace_s
     state = "/var/lib/" + values["StateDirectory"][0]
-    assert start_flags()["--database"].startswith(f"sqlite:///{state}/")
+    assert variables()["TRIMTAB_DATABASE"].startswith(f"sqlite:///{state}/")
     assert values["Type"] == ["notify"]
 
 
 def test_unit_and_collector_agree_on_the_collectors_address() -> None:
     """Telemetry is sent to where the collector's configuration listens."""
-    endpoint = start_flags()["--otlp-endpoint"].removeprefix("http://")
+    told = variables(telemetry=True)
+    endpoint = told["TRIMTAB_OTLP_ENDPOINT"].removeprefix("http://")
     listens = re.findall(r"^\s+endpoint: (\S+)$", COLLECTOR.read_text(), re.MULTILINE)
     assert listens[0] == endpoint
-    own = {start_flags()[flag] for flag in ("--listen", "--prometheus-listen")}
+    own = {told["TRIMTAB_LISTEN"], told["TRIMTAB_PROMETHEUS_LISTEN"]}
     assert len({*listens, *own}) == len(listens) + len(own)
 
 

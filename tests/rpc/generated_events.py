@@ -42,7 +42,7 @@ _NUMBERS = {
     Shape.PROPENSITY: st.floats(5e-324, 1),
 }
 _UUIDS = st.uuids().map(str)
-_TRACEPARENT = st.sampled_from((f"00-{'4' * 32}-{'b' * 16}-01", f"00-{'0' * 32}-{'f' * 16}-00"))
+_TRACEPARENT = st.sampled_from((f"00-{'4' * 32}-{'b' * 16}-01", f"00-{'1' * 32}-{'f' * 16}-00"))
 
 
 def _any_value(field: Any) -> st.SearchStrategy[Any]:
@@ -157,6 +157,9 @@ def _bind(event: ev.Event, kind: str) -> None:
     if kind == "decision":
         for number, verdict in enumerate(event.decision.guard_verdicts):
             verdict.guard = f"g{number}"
+    if kind == "corporate_action":
+        action = event.corporate_action
+        action.ratio, action.cash_amount, action.new_symbol = 2.0, 0.5, "NEW"
     if kind == "market_tick":
         event.market_tick.last_price = 1.0
     for name in ("outcome", "shadow_outcome", "prediction"):

@@ -1,6 +1,7 @@
 """The store on every backend: one suite, run on each (today SQLite)."""
 
 import itertools
+import operator
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ class Backend:
         read_time_s_max: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
         new_log_id: Callable[[], UUID] = uuid4,
+        same_content: Callable[[bytes, bytes], bool] = operator.eq,
     ) -> Store:
         """A store on a database; its clock moves 1 µs a look."""
         store = Store(
@@ -42,6 +44,7 @@ class Backend:
             rejected_events_max=rejected_events_max,
             read_time_s_max=read_time_s_max,
             new_log_id=new_log_id,
+            same_content=same_content,
             now_ns=lambda: next(self._ticks),
             monotonic=monotonic,
         )

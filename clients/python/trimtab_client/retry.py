@@ -64,6 +64,30 @@ class Backoff:
         self._attempt_count = 0
 
 
+@dataclass(slots=True)
+class Takeovers:
+    """Tells our own dead stream, read late by the server, from a second owner of the producer id.
+
+    Either supersedes the stream that is open. A dead one does so once, and opening again settles
+    it; an owner that is alive comes back, and going on would fight over its numbers.
+    `clock` is monotonic seconds, injected by tests.
+    """
+
+    count_max: int = 3
+    window_s: float = 60.0
+    clock: Callable[[], float] = time.monotonic
+    _times_s: list[float] = field(default_factory=list, init=False)
+
+    def lost_by(self, reason: str) -> bool:
+        """Whether the id is another's for good: fenced, or superseded `count_max` times within
+        `window_s`. reason: why a stream ended; called once for each that did."""
+        if reason != "PRODUCER_SUPERSEDED":
+            return reason == "PRODUCER_FENCED"
+        now_s = self.clock()
+        self._times_s = [t for t in self._times_s if now_s - t < self.window_s] + [now_s]
+        return len(self._times_s) >= self.count_max
+
+
 class Breaker:
     """Keeps callers from waiting on a dead sidecar. Thread-safe.
 

@@ -25,7 +25,7 @@ from trimtab_client.rejections import (
     RejectionReports,
     missed_rejections,
 )
-from trimtab_client.retry import Backoff
+from trimtab_client.retry import Backoff, Takeovers
 from trimtab_client.ring import Ring
 from trimtab_client.session import Session
 from trimtab_client.settings import RecorderSettings
@@ -35,13 +35,12 @@ logger = logging.getLogger("trimtab_client")
 _METHOD = "/trimtab.v1.EventService/StreamEvents"
 _STRIKE_COUNT_MAX = 3
 _RETRY_AFTER_S_MAX = 30.0
-_OWNED_ELSEWHERE = ("PRODUCER_SUPERSEDED", "PRODUCER_FENCED")
 _NUMBERS_DISAGREE = ("SEQUENCE_REUSED", "SEQUENCE_GAP")
 _TOO_LARGE = ("BATCH_TOO_LARGE", "EVENT_TOO_LARGE", "INVALID_FIELD", "")
 
 
 class EventStream:
-    """Sends the ring's events under one producer id until closed or superseded."""
+    """Sends the ring's events under one producer id until closed, or stopped by a second owner."""
 
     def __init__(
         self,
@@ -57,6 +56,7 @@ class EventStream:
         self._settings = settings
         self._reports = RejectionReports(on_rejected)
         self._backoff = Backoff(settings.backoff_s_min, settings.backoff_s_max)
+        self._takeovers = Takeovers()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._call: Any = None
@@ -173,8 +173,11 @@ class EventStream:
         if session.acknowledged:
             self._strike_count = 0
             self._backoff.reset()
-        if error is not None and error.reason in _OWNED_ELSEWHERE:
-            # A second owner of our producer id: going on would fight over its numbers.
+        if error is not None and self._takeovers.lost_by(error.reason):
+            logger.warning(
+                "trimtab recorder: stopped, a second owner of this producer id exists: %s",
+                self.producer_id,
+            )
             with self._ring.lock:
                 self.state = "STOPPED"
                 self._ring.shut()

@@ -125,9 +125,26 @@ def _say_problems(problems: list[Problem]) -> None:
         typer.echo(f"... and {len(problems) - PROBLEMS_SHOWN:,} more", err=True)
 
 
+def _say_read(found: Read) -> None:
+    """Columns, problems, counts and doubts of a file as read."""
+    _say_columns(found)
+    _say_problems(found.problems)
+    open_count = sum(row.is_open for row in found.rows)
+    unclaimed = sum(row.confidence is None for row in found.rows)
+    told = f"{len(found.rows):,} trades read ({open_count:,} still open"
+    told += f", {unclaimed:,} without confidence" if unclaimed else ""
+    told += f", {found.duplicate_count:,} repeated" if found.duplicate_count else ""
+    typer.echo(f"{told}), {len(found.problems):,} problems")
+    for words, count in found.warnings.items():
+        typer.echo(f"warning: {count:,} trade{'s' if count != 1 else ''}: {words}", err=True)
+
+
 def import_trades(
     *,
-    file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet; .gz is fine.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV, JSON lines or Parquet (.gz is fine), or a freqtrade result."),
+    ],
     source: Annotated[str, typer.Option("--source", help="The engine that traded.")],
     environment: Annotated[
         str, typer.Option("--environment", help="live, paper or backtest. They never mix.")
@@ -172,16 +189,7 @@ def import_trades(
         raise fail(f"{file}: {error.strerror or error}", 2) from None
     if not found.rows and not found.problems:
         raise fail(f"{file}: no rows")
-    _say_columns(found)
-    _say_problems(found.problems)
-    open_count = sum(row.is_open for row in found.rows)
-    unclaimed = sum(row.confidence is None for row in found.rows)
-    told = f"{len(found.rows):,} trades read ({open_count:,} still open"
-    told += f", {unclaimed:,} without confidence" if unclaimed else ""
-    told += f", {found.duplicate_count:,} repeated" if found.duplicate_count else ""
-    typer.echo(f"{told}), {len(found.problems):,} problems")
-    for words, count in found.warnings.items():
-        typer.echo(f"warning: {count:,} trade{'s' if count != 1 else ''}: {words}", err=True)
+    _say_read(found)
     if found.problems and not (skip_bad and found.rows):
         raise fail("nothing imported: mend the file, or pass --skip-bad")
     if found.bad_lines:

@@ -122,7 +122,7 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Cell]:
 def _nested_trades(text: str) -> list[Any] | None:
     """The trades of one object that holds them; None for any other text.
 
-    freqtrade's backtest-result.json ({"strategy": {NAME: {"trades": [...]}}}), or {"trades": [...]}.
+    freqtrade's backtest-result.json, {"strategy": {NAME: {"trades": [...]}}}, or {"trades": [...]}.
     """
     try:
         value = json.loads(text)
@@ -217,7 +217,8 @@ def read_trades(path: Path, kind: FileKind, given: dict[str, str], scale: Scale)
             _take(found, made, row, seen, repeated)
     claims = [row.confidence for row in found.rows if row.confidence is not None]
     if scale is Scale.PERCENT and claims and max(claims) <= 0.01:
-        found.warnings["no confidence above 1 %: is --confidence-scale percent right?"] = len(claims)
+        doubt = "no confidence above 1 %: is --confidence-scale percent right?"
+        found.warnings[doubt] = len(claims)
     return found
 
 

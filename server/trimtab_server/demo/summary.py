@@ -193,9 +193,7 @@ def _split(
     return result
 
 
-def any_day_reference(
-    baseline: Replay, block: float, rng: np.random.Generator
-) -> dict[str, Any]:
+def any_day_reference(baseline: Replay, block: float, rng: np.random.Generator) -> dict[str, Any]:
     """What entering on any day would have made: the drift that no strategy may claim.
 
     Every symbol on every day, held as long as each strategy holds, with the same costs. Returns, by

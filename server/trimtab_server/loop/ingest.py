@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from trimtab_server.domain.events import Append, Appended, Producer
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.errors import TrimtabError, Unavailable
+from trimtab_server.errors import Overloaded, TrimtabError, Unavailable
 from trimtab_server.store.store import Store
 from trimtab_server.telemetry import CommitRecord, Served, Telemetry
 
@@ -62,7 +62,8 @@ class Ingest:
         self._thread = threading.Thread(target=self._write, name="trimtab-writer", daemon=True)
         self._space = asyncio.Event()
         self._growth = asyncio.Event()
-        self._tailing = 0
+        # Places taken in the queue: a job without events takes one too.
+        self._places = 0
         self.last_sequence = store.info().last_sequence
         self.events_buffered = 0
         self.bytes_buffered = 0
@@ -85,17 +86,20 @@ class Ingest:
         append: Append,
         *,
         urgent: bool,
+        waits: bool = True,
         traceparents: tuple[tuple[int, str], ...] = (),
     ) -> "asyncio.Future[Appended]":
-        """A future of what becomes of `append`; waits while the queue is full.
+        """A future of what becomes of `append`. While the queue is full it waits, or raises
+        Overloaded without `waits`: streams are few and wait, unary callers are not counted.
 
         `urgent` closes the batch at once: somebody blocks on it. The future raises Unavailable
         when the database refuses. `traceparents` names the items that are traced.
         """
-        await self._admit(append)
+        await self._admit(append, waits=waits)
         done: asyncio.Future[Appended] = self._loop.create_future()
         job = _Job(append, done, urgent, self._monotonic(), self._now_ns(), traceparents)
         self._put(job)
+        self._places += _places(append)
         self.events_buffered += len(append.events)
         self.bytes_buffered += append.byte_count
         return done
@@ -118,17 +122,20 @@ class Ingest:
             await growth.wait()
         return self.last_sequence
 
-    async def _admit(self, append: Append) -> None:
-        limits = self._limits
-        while not self._stopping and (
-            self.events_buffered
-            and (
-                self.events_buffered + len(append.events) > limits.queue_events_max
-                or self.bytes_buffered + append.byte_count > limits.queue_bytes_max
-            )
-        ):
+    async def _admit(self, append: Append, *, waits: bool) -> None:
+        while not self._stopping and not self._has_room(append):
+            if not waits:
+                raise Overloaded(Reason.OVERLOADED, "the server's queue is full")
             self._space.clear()
             await self._space.wait()
+
+    def _has_room(self, append: Append) -> bool:
+        """Whether the append fits; an empty queue takes anything."""
+        limits = self._limits
+        return not self._places or (
+            self._places + _places(append) <= limits.queue_events_max
+            and self.bytes_buffered + append.byte_count <= limits.queue_bytes_max
+        )
 
     def _put(self, job: "_Job | _Call") -> None:
         with self._changed:
@@ -246,6 +253,7 @@ class Ingest:
         record: CommitRecord,
     ) -> None:
         for job in jobs:
+            self._places -= _places(job.append)
             self.events_buffered -= len(job.append.events)
             self.bytes_buffered -= job.append.byte_count
         self._space.set()
@@ -272,6 +280,10 @@ class Ingest:
                 for job, result in zip(jobs, outcome, strict=True)
             ]
             self._telemetry.committed(served, record)
+
+
+def _places(append: Append) -> int:
+    return max(1, len(append.events))
 
 
 class _Call(NamedTuple):

@@ -188,6 +188,17 @@ class EventReader:
         return found
 
 
+def same_content(one: bytes, other: bytes) -> bool:
+    """Whether two bodies say the same. Their bytes may differ though: what a server did not know
+    it wrote behind what it knew, and a later one writes it in its place."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(body: bytes) -> bytes:
+    canonical: bytes = event_pb2.Event.FromString(body).SerializeToString(deterministic=True)
+    return canonical
+
+
 def traceparents(sent: Iterable[event_pb2.Event]) -> tuple[tuple[int, str], ...]:
     """Index and trace context of the sampled events, at most 32 of a batch."""
     found = []

@@ -135,7 +135,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                 i: item for i, item in enumerate(append.events) if isinstance(item, Rejection)
             }
             return Appended([0] * len(append.events), rejections=rejections)
-        done = await self._ingest.submit(append, urgent=True, traceparents=traceparents)
+        done = await self._ingest.submit(
+            append, urgent=True, waits=False, traceparents=traceparents
+        )
         return await done
 
     async def StreamEvents(  # type: ignore[override]  # reads and writes by context
@@ -149,8 +151,10 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self._streams.add(stream)
         try:
             producer = await stream.open()
+            # The store says first whether this one may go on.
+            next_seq = await self._ingest.open_producer(producer)
             self._take_over(stream, producer)
-            await stream.run()
+            await stream.run(next_seq)
         finally:
             self._streams.discard(stream)
             if stream.producer and self._by_producer.get(stream.producer.producer_id) is stream:
@@ -159,12 +163,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     def _take_over(self, stream: EventStream, producer: Producer) -> None:
         """The newer stream of a producer ends the older one."""
         older = self._by_producer.get(producer.producer_id)
-        if older is not None and older.producer is not None:
-            if older.producer.source != producer.source:
-                words = f"this producer belongs to source {older.producer.source!r}"
-                raise InvalidRequest(Violation("open.source", words))
-            if older.producer.epoch > producer.epoch:
-                raise StreamBroken(Reason.PRODUCER_FENCED, "a newer epoch is streaming")
+        if older is not None:
             older.supersede(producer.epoch)
         self._by_producer[producer.producer_id] = stream
 
@@ -260,7 +259,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     ) -> None:
         """Tails the log; a page is read only after the one before was written."""
         self._refuse_when_leaving()
-        after = self._watch_from(request)
+        after = await self._watch_from(request)
         wanted = event_filter(request.filter, "filter.")
         if len(self._watchers) >= self._limits.watchers_max:
             raise Overloaded(Reason.TOO_MANY_STREAMS, "too many watchers are open")
@@ -305,8 +304,11 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                 f"no page was taken for {self._limits.slow_reader_s:g} s; resume where you were",
             ) from None
 
-    def _watch_from(self, request: pb.WatchEventsRequest) -> int:
+    async def _watch_from(self, request: pb.WatchEventsRequest) -> int:
         last = self._ingest.last_sequence
+        if request.after_sequence > last:
+            # A commit is in the log a moment before it is told here.
+            last = (await self._readers.read(self._queries.info)).last_sequence
         if request.log_id and request.log_id != self._terms.log_id:
             raise StreamBroken(
                 Reason.LOG_CHANGED, f"this is log {self._terms.log_id}, not {request.log_id[:64]}"

@@ -32,6 +32,8 @@ from trimtab_server.rpc.convert import loss_event, rejection_message, uuid_words
 from trimtab_server.rpc.intake import Intake, Taken
 from trimtab_server.rpc.requests import checked_lost, checked_open, uuid_bytes
 
+# Seconds for the last Ack of a stream that has failed.
+_LAST_ACK_S_MAX = 1.0
 # Rejections of one Ack, in bytes; the others follow in the next one. Callers take 4 MiB.
 _ACK_BYTES_MAX = 1 << 20
 
@@ -75,6 +77,7 @@ class EventStream:
         self._leaving = asyncio.Event()
         self._receiving: asyncio.Future[Any] | None = None
         self._failure: BaseException | None = None
+        self._failed = asyncio.Event()
         self._is_open = True
         self._in_flight: deque[tuple[int, int]] = deque()  # bounded: by the window
         self._events_in_flight = 0
@@ -113,10 +116,8 @@ class EventStream:
         )
         return self.producer
 
-    async def run(self) -> None:
+    async def run(self, next_seq: int) -> None:
         """Serves the stream until the client half-closes, the server leaves, or a rule breaks."""
-        assert self.producer is not None
-        next_seq = await self._ingest.open_producer(self.producer)
         self._due.durable_through_seq = self._acked_through_seq = next_seq - 1
         opened = pb.Opened(
             log_id=self._terms.log_id,
@@ -127,9 +128,15 @@ class EventStream:
         await self._context.write(pb.StreamEventsResponse(opened=opened))
         reading = asyncio.create_task(self._read())
         sending = asyncio.create_task(self._send())
+        failing = asyncio.create_task(self._failed.wait())
         try:
-            await sending
+            await asyncio.wait({sending, failing}, return_when=asyncio.FIRST_COMPLETED)
+            # A client that reads nothing does not hold a stream that has failed.
+            await asyncio.wait({sending}, timeout=_LAST_ACK_S_MAX)
+            if sending.done():
+                sending.result()
         finally:
+            failing.cancel()
             for task in (reading, sending):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -141,7 +148,7 @@ class EventStream:
 
     async def _read(self) -> None:
         try:
-            while (request := await self._receive()) is not None:
+            while not self._failed.is_set() and (request := await self._receive()) is not None:
                 await self._take(request)
         except asyncio.CancelledError:
             raise
@@ -159,7 +166,7 @@ class EventStream:
         try:
             request = await self._receiving
         except asyncio.CancelledError:
-            if self._leaving.is_set():
+            if self._leaving.is_set() or self._failed.is_set():
                 return None
             raise
         except DecodeError as error:
@@ -302,6 +309,9 @@ class EventStream:
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:
             self._failure = error
+        self._failed.set()
+        if self._receiving is not None:
+            self._receiving.cancel()
         self._wake.set()
 
 

@@ -54,7 +54,9 @@ class Intake:
             events += [read(event, source) for event in sent[start : start + _SLICE]]
             if start + _SLICE < len(sent):
                 await asyncio.sleep(0)
-        byte_count = sum(len(item[-1]) if type(item) is Event else 0 for item in events)
+        byte_count = sum(
+            len(item.body if isinstance(item, Event) else item.prefix) for item in events
+        )
         if byte_count > self._limits.bytes_max:
             words = f"has {byte_count} bytes; {self._limits.bytes_max} are allowed"
             raise InvalidRequest(Violation(field, words), reason=Reason.BATCH_TOO_LARGE)

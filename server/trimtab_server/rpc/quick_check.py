@@ -77,7 +77,8 @@ class _Writer:
         for name, rule in self._table.items():
             self._other(name, rule, self._fields[name])
         for oneof in descriptor.oneofs:
-            self._choice(oneof.name, [f for f in oneof.fields if f.message_type])
+            parts = [f for f in oneof.fields if f.message_type and f.message_type.name in PAYLOADS]
+            self._choice(oneof.name, parts)
         if (binding := BINDINGS.get(descriptor.name)) is not None:
             self._names["binding"] = binding
             self._unless("next(binding(m, ''), None) is None")
@@ -109,6 +110,11 @@ class _Writer:
                 optional = self._fields[name].has_presence and not rule.required
                 absent = f" or v_{name} == 0 and not m.HasField('{name}')" if optional else ""
                 conditions.append(_BOUNDS[rule.shape].format(v=f"v_{name}", absent=absent))
+        conditions += [
+            f"m.HasField('{name}')"
+            for name, rule in numbers.items()
+            if rule.required and self._fields[name].has_presence
+        ]
         self._unless(" and ".join(conditions))
 
     def _strings(self) -> None:

@@ -251,7 +251,7 @@ PAYLOADS: dict[str, dict[str, Rule]] = {
         "currency": _NAME,
     },
     "AccountSnapshot": {
-        "equity": _NUMBER,
+        "equity": _required(Shape.NUMBER),
         "cash": _NUMBER,
         "exposure": _NON_NEGATIVE,
         "currency": _required(Shape.TEXT, 16),

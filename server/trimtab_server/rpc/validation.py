@@ -19,6 +19,7 @@ from trimtab_server.rpc.rules import PAYLOADS, Rule, Shape
 VIOLATIONS_MAX = 16
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_ZERO_ID = re.compile(r"-0{32}-|-0{16}-")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NAMES = {Shape.NAME: rules.NAME_LENGTH_MAX, Shape.ID: rules.ID_LENGTH_MAX}
 _NUMERIC = {
@@ -39,7 +40,7 @@ def is_uuid(words: str) -> bool:
 
 def is_traceparent(words: str) -> bool:
     """Whether `words` is a W3C trace context of version 00."""
-    return _TRACEPARENT.fullmatch(words) is not None
+    return _TRACEPARENT.fullmatch(words) is not None and not _ZERO_ID.search(words)
 
 
 def violations(message: Message, table: dict[str, Rule], path: str) -> Iterator[Violation]:
@@ -188,14 +189,27 @@ def _bind_horizon(horizon: Any, path: str) -> Iterator[Violation]:
         yield Violation(path + "duration", "is required, or trading_days is")
 
 
+def _bind_action(action: Any, path: str) -> Iterator[Violation]:
+    needed = _NEEDED_BY_ACTION.get(action.action)
+    if needed is not None and not getattr(action, needed):
+        yield Violation(path + needed, "is required for this kind of action")
+
+
 def _bind_tick(tick: Any, path: str) -> Iterator[Violation]:
     if not any(tick.HasField(name) for name in ("bid", "ask", "last_price")):
         yield Violation(path + "last_price", "is required, or bid or ask is")
 
 
+_NEEDED_BY_ACTION = {
+    event_pb2.CORPORATE_ACTION_KIND_SPLIT: "ratio",
+    event_pb2.CORPORATE_ACTION_KIND_ROLL: "ratio",
+    event_pb2.CORPORATE_ACTION_KIND_DIVIDEND: "cash_amount",
+    event_pb2.CORPORATE_ACTION_KIND_RENAME: "new_symbol",
+}
 BINDINGS: dict[str, Callable[[Any, str], Iterator[Violation]]] = {
     "Outcome": _bind_outcome,
     "Decision": _bind_decision,
     "Horizon": _bind_horizon,
     "MarketTick": _bind_tick,
+    "CorporateAction": _bind_action,
 }

@@ -1,7 +1,7 @@
 """Appending to the log: one transaction for many callers, each event stored exactly once."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
@@ -24,6 +24,10 @@ _ROW = (
 )
 
 
+SameContent = Callable[[bytes, bytes], bool]
+"""Whether two bodies with other bytes say the same, as today's contract reads them."""
+
+
 class _Claim(NamedTuple):
     """An item that wants a place in the log."""
 
@@ -35,10 +39,14 @@ class _Claim(NamedTuple):
 
 
 def append(
-    connection: sqlite3.Connection, appends: Sequence[Append], now_ns: int, rejected_events_max: int
+    connection: sqlite3.Connection,
+    appends: Sequence[Append],
+    now_ns: int,
+    rejected_events_max: int,
+    same_content: SameContent,
 ) -> list[Appended]:
     """What became of each of `appends`, all in the transaction of `connection`."""
-    commit = _Commit(connection, appends)
+    commit = _Commit(connection, appends, same_content)
     for index, wanted in enumerate(appends):
         commit.claim(index, wanted)
     commit.drop_repeats()
@@ -76,10 +84,16 @@ class _Stored(NamedTuple):
 class _Commit:
     """One transaction in the making."""
 
-    def __init__(self, connection: sqlite3.Connection, appends: Sequence[Append]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        appends: Sequence[Append],
+        same_content: SameContent,
+    ) -> None:
         self.results = [Appended([0] * len(wanted.events)) for wanted in appends]
         self._connection = connection
         self._appends = appends
+        self._same_content = same_content
         self._claims: list[_Claim] = []
         self._marks: dict[int, int] = {}
         self._refused: list[Refused] = []
@@ -144,13 +158,13 @@ class _Commit:
         # of an id is the one that will be stored.
         claimed = {claim.event.event_id: claim.event.body for claim in reversed(self._claims)}
         for i, item in enumerate(old):
-            if isinstance(item, Rejection):
-                result.rejections[i] = item
-                continue
             seq = wanted.first_seq + i
+            if isinstance(item, Rejection):
+                self._settle_old_rejection(wanted, result, i, item)
+                continue
             row = stored.get(item.event_id)
             body = row.body if row is not None else claimed.get(item.event_id)
-            if body == item.body:
+            if body is not None and self._is_same(body, item.body):
                 result.duplicates.add(i)
                 if row is not None:
                     result.sequences[i] = row.sequence
@@ -165,6 +179,22 @@ class _Commit:
                 result.error_message = f"number {seq} was used for another event"
                 return False
         return True
+
+    def _settle_old_rejection(
+        self, wanted: Append, result: Appended, i: int, item: Rejection
+    ) -> None:
+        """Today's rules refuse an old number: it was refused before, or stored under others."""
+        kept = self._rejection(wanted, wanted.first_seq + i)
+        event_id = _uuid_bytes(item.event_id) if kept is None else None
+        row = self._stored([event_id]).get(event_id) if event_id else None
+        if row is None:
+            result.rejections[i] = kept or item
+        else:
+            result.sequences[i] = row.sequence
+            result.duplicates.add(i)
+
+    def _is_same(self, one: bytes, other: bytes) -> bool:
+        return one == other or self._same_content(one, other)
 
     def _rejection(self, wanted: Append, seq: int) -> Rejection | None:
         """Why that number was refused, in this commit or before."""
@@ -190,7 +220,7 @@ class _Commit:
             earlier = first[claim.event.event_id]
             if claim is earlier:
                 kept.append(claim)
-            elif claim.event.body == earlier.event.body:
+            elif self._is_same(claim.event.body, earlier.event.body):
                 self.results[claim.append_index].duplicates.add(claim.item_index)
             else:
                 self._refuse(claim.append_index, claim.item_index, _reused(claim.event))
@@ -203,7 +233,7 @@ class _Commit:
             row = stored.get(claim.event.event_id)
             if row is None:
                 kept.append(claim)
-            elif row.body == claim.event.body:
+            elif self._is_same(row.body, claim.event.body):
                 result = self.results[claim.append_index]
                 result.sequences[claim.item_index] = row.sequence
                 result.duplicates.add(claim.item_index)
@@ -312,6 +342,13 @@ class _Commit:
             )
         if self._refused:
             keep_rejections(self._connection, self._refused, now_ns, rejected_events_max)
+
+
+def _uuid_bytes(words: str) -> bytes | None:
+    try:
+        return UUID(words).bytes
+    except ValueError:
+        return None
 
 
 def _reused(event: Event) -> Rejection:

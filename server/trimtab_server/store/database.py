@@ -134,7 +134,12 @@ class Database:
             # Transactions are begun below: the driver's own BEGIN is deferred and would find out
             # too late that it cannot write.
             connection.isolation_level = None
-            connection.execute("PRAGMA journal_mode=WAL")
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                # What GetServerInfo promises would not hold.
+                raise ConfigurationError(
+                    f"{self._path}: SQLite cannot keep a write-ahead log here (journal: {mode})"
+                )
             connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute("PRAGMA cache_size=-16384")
             connection.execute("PRAGMA wal_autocheckpoint=4000")

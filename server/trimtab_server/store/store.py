@@ -1,5 +1,6 @@
 """The store: opens a database, holds its parts, closes them."""
 
+import operator
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from trimtab_server.domain.events import Append, Appended, LogInfo, Producer, Violation
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import InvalidRequest, StreamBroken
-from trimtab_server.store.append import append, producer_row
+from trimtab_server.store.append import SameContent, append, producer_row
 from trimtab_server.store.database import Database, DatabaseLocked
 from trimtab_server.store.events import Events
 
@@ -34,13 +35,19 @@ class Store:
         readers_max: int = 4,
         read_time_s_max: float = 10.0,
         rejected_events_max: int = 10_000,
+        same_content: SameContent = operator.eq,
         new_log_id: Callable[[], UUID],
         now_ns: Callable[[], int],
         monotonic: Callable[[], float],
     ) -> None:
-        """Opens or creates the database. Raises ConfigurationError when that is not possible."""
+        """Opens or creates the database. Raises ConfigurationError when that is not possible.
+
+        `same_content` decides about two bodies of one id whose bytes differ: an older version may
+        have written fields that it did not know in another order.
+        """
         self._database = Database(url, durability, readers_max, read_time_s_max, monotonic)
         self._rejected_events_max = rejected_events_max
+        self._same_content = same_content
         self._now_ns = now_ns
         self.events = Events(self._database)
         self.log_id = self._log_id(new_log_id)
@@ -52,7 +59,13 @@ class Store:
         Raises Unavailable when the database refuses; nothing is stored then.
         """
         with self._database.writing() as connection:
-            return append(connection, appends, self._now_ns(), self._rejected_events_max)
+            return append(
+                connection,
+                appends,
+                self._now_ns(),
+                self._rejected_events_max,
+                self._same_content,
+            )
 
     @_patiently
     def open_producer(self, producer: Producer) -> int:

@@ -47,7 +47,7 @@ class AdminServiceServicer(object):
     """
 
     def GetServerInfo(self, request, context):
-        """Version, identity of the log, capabilities, limits, durability.
+        """Version, identity of the log, services, limits, durability.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

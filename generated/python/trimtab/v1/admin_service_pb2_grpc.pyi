@@ -25,7 +25,7 @@ class AdminServiceStub:
         trimtab.v1.admin_service_pb2.GetServerInfoRequest,
         trimtab.v1.admin_service_pb2.GetServerInfoResponse,
     ]
-    """Version, identity of the log, capabilities, limits, durability."""
+    """Version, identity of the log, services, limits, durability."""
 
 class AdminServiceAsyncStub:
     """About the server itself."""
@@ -34,7 +34,7 @@ class AdminServiceAsyncStub:
         trimtab.v1.admin_service_pb2.GetServerInfoRequest,
         trimtab.v1.admin_service_pb2.GetServerInfoResponse,
     ]
-    """Version, identity of the log, capabilities, limits, durability."""
+    """Version, identity of the log, services, limits, durability."""
 
 class AdminServiceServicer(metaclass=abc.ABCMeta):
     """About the server itself."""
@@ -45,6 +45,6 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: trimtab.v1.admin_service_pb2.GetServerInfoRequest,
         context: _ServicerContext,
     ) -> typing.Union[trimtab.v1.admin_service_pb2.GetServerInfoResponse, collections.abc.Awaitable[trimtab.v1.admin_service_pb2.GetServerInfoResponse]]:
-        """Version, identity of the log, capabilities, limits, durability."""
+        """Version, identity of the log, services, limits, durability."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -8,10 +8,13 @@ Conventions of every message here:
 - Every double must be finite. Returns and other fractions are fractions: 0.01 is one per cent.
 - `optional` scalars distinguish "not known" (absent) from zero.
 - Names (source, strategy, symbol, model, guard, ...) hold 1 to 64 characters, without control
-  characters. Ids (run, signal, order, position, correlation) hold up to 128.
+  characters (U+0000 to U+001F, U+007F to U+009F). Ids (run, signal, order, position, correlation)
+  hold up to 128. A character is a Unicode code point.
 - Times are UTC with nanoseconds, from 1970-01-01 to 2200-01-01.
 - An enum's value must be one of those listed; 0 (UNSPECIFIED) means "not told" unless a comment
-  says that it is refused.
+  says that it is refused. A reader treats a value that it does not know as UNSPECIFIED.
+- Fields that the server does not know are stored as sent and not validated. A payload that it
+  does not know counts as missing.
 - Maps hold up to 256 entries, with keys of 1 to 64 characters.
 """
 
