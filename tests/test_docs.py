@@ -42,8 +42,8 @@ def _run(line: str, address: str, timeout_s: float) -> tuple[int, str]:
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=timeout_s)
     except subprocess.TimeoutExpired as stopped:
-        assert isinstance(stopped.stdout, bytes | None)
-        return 0, (stopped.stdout or b"").decode()
+        said = stopped.stdout
+        return 0, said.decode() if isinstance(said, bytes) else said or ""
     return done.returncode, done.stdout + done.stderr
 
 

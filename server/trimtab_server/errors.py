@@ -12,7 +12,7 @@ TrimtabError
 ConfigurationError         the settings do not allow a start (never leaves the process)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from trimtab_server.domain.events import Violation
 from trimtab_server.domain.reasons import Reason
@@ -20,7 +20,8 @@ from trimtab_server.domain.reasons import Reason
 
 class TrimtabError(Exception):
     """Root: a machine-readable reason, words for a person, the fields at fault, and after how
-    many seconds a retry may help (None = a retry does not help)."""
+    many seconds a retry may help (None = a retry does not help), and figures by name for programs
+    (the contract's error.proto tells which)."""
 
     def __init__(
         self,
@@ -28,12 +29,14 @@ class TrimtabError(Exception):
         message: str,
         violations: Sequence[Violation] = (),
         retry_after_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.violations = tuple(violations)
         self.retry_after_s = retry_after_s
+        self.metadata = dict(metadata or {})
 
 
 class InvalidRequest(TrimtabError):

@@ -136,9 +136,11 @@ class Telemetry:
 
         self._meter.create_observable_gauge(name, [callback], description=description)
 
-    def log_defect(self, words: str, error: Exception) -> None:
-        """Writes a failure that nobody foresaw, with its traceback."""
-        self._log.error(words, exc_info=error)
+    def log_defect(self, words: str, error: Exception, traceparent: str = "") -> None:
+        """Writes a failure that nobody foresaw, with its traceback and the caller's trace."""
+        context = span_context(traceparent) or trace.INVALID_SPAN_CONTEXT
+        with trace.use_span(NonRecordingSpan(context)):
+            self._log.error(words, exc_info=error)
 
     def log_warning(self, words: str, **values: object) -> None:
         """Writes something that an operator should look at."""

@@ -62,10 +62,10 @@ def test_a_newer_stream_of_a_producer_supersedes_the_older(
     assert one.flush().durable
     two.recorder._stream.producer_id = one.recorder.producer_id
     two.recorder.start()
-    assert eventually(lambda: fake.opened_count == 2)
+    # Its recorder never gave number 1: it then opens again, under an id of its own.
+    assert eventually(lambda: fake.opened_count >= 2)
     one.metric(name="n")
-    assert eventually(lambda: fake.opened_count == 3)
-    assert one.flush().settled
+    assert one.flush().durable
     assert one.stats.reconnect_count == 1
 
 

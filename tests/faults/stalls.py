@@ -15,6 +15,7 @@ from trimtab.v1.event_service_pb2_grpc import EventServiceStub
 
 # Small windows on the client's side, so that a few pages fill them.
 SMALL_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_535))
+DEAF_PRODUCER = uuid(random.Random(2))
 _FILL_EVENTS = 40
 _FILL_BYTES = 20_000
 
@@ -46,7 +47,7 @@ def stalled_recorder(stub: EventServiceStub) -> "grpc._CallIterator[pb.StreamEve
     sent = threading.Event()
 
     def requests() -> Iterator[pb.StreamEventsRequest]:
-        opening = pb.Open(producer_id=uuid(rng), producer_epoch=1, source="deaf")
+        opening = pb.Open(producer_id=DEAF_PRODUCER, producer_epoch=1, source="deaf")
         yield pb.StreamEventsRequest(open=opening)
         for first_seq in range(1, 4_000, 40):
             # Refused events: their acknowledgements are large.

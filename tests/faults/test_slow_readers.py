@@ -10,13 +10,21 @@ from tests.conftest import Sidecar
 from tests.faults.driver import CALL_S_MAX, Load
 from tests.faults.process import free_address, resident_bytes
 from tests.faults.readers import entry, watched_log
-from tests.faults.stalls import fill, metric, open_narrow_channel, stalled_watch
+from tests.faults.stalls import (
+    DEAF_PRODUCER,
+    fill,
+    metric,
+    open_narrow_channel,
+    stalled_recorder,
+    stalled_watch,
+)
 from tests.faults.waiting import until
 from tests.rpc.statuses import Answer, answer_of
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1.event_service_pb2_grpc import EventServiceStub
 
 WATCHERS = "trimtab_watchers_open"
+STREAMS = "trimtab_streams_open"
 STALLED = 100
 # What a hundred stalled watchers may add to the process, as a share of what it had.
 GROWTH_MAX = 1.4
@@ -102,3 +110,21 @@ def test_a_hundred_stalled_readers_cost_little_memory_and_no_events(
         until(lambda: metric(metrics, WATCHERS) == 0, "the watchers to be gone")
     assert server.terminate() == 0
     assert "Traceback" not in server.log
+
+
+def test_a_deaf_engine_s_stream_ends_when_it_is_taken_over(
+    sidecar: Callable[..., Sidecar],
+) -> None:
+    """A superseded stream gives up its place and writes nothing more, though its client reads no
+    acknowledgement and not even its end."""
+    metrics = free_address()
+    server = sidecar("--prometheus-listen", metrics)
+    with open_narrow_channel(server.address) as deaf, open_narrow_channel(server.address) as other:
+        kept = stalled_recorder(EventServiceStub(deaf))
+        assert metric(metrics, STREAMS) == 1
+        opening = pb.Open(producer_id=DEAF_PRODUCER, producer_epoch=1, source="deaf")
+        said = iter([pb.StreamEventsRequest(open=opening)])
+        answers = EventServiceStub(other).StreamEvents(said, timeout=CALL_S_MAX)
+        assert next(answers).opened.next_expected_seq > 1
+        until(lambda: metric(metrics, STREAMS) == 0, "both streams to give up their places")
+        assert kept.is_active()  # its client has not noticed

@@ -9,7 +9,7 @@ import pytest
 
 from trimtab_server.domain.events import Append, Appended, LogInfo, Producer, Rejection
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.errors import StreamBroken, TrimtabError, Unavailable
+from trimtab_server.errors import Overloaded, StreamBroken, TrimtabError, Unavailable
 from trimtab_server.loop.ingest import Ingest, IngestLimits
 from trimtab_server.telemetry import Telemetry
 
@@ -389,3 +389,20 @@ async def test_a_commit_of_nothing_new_wakes_nobody(writer: Writer) -> None:
     await writer.alone("none", count=0)
     assert not waiting.done()
     waiting.cancel()
+
+
+async def test_a_caller_that_does_not_wait_is_refused_by_a_full_queue(writer: Writer) -> None:
+    """Jobs without events take a place too, so that nothing fills the queue unseen; a caller that
+    nobody counts is told to come back."""
+    first = await writer.busy()
+    empty = [await writer.submit(f"e{i}", 0, byte_count=0, urgent=True) for i in range(9)]
+    with pytest.raises(Overloaded):
+        await writer.ingest.submit(Append([], 0), urgent=True, waits=False)
+    waiting = asyncio.create_task(writer.submit("later", 0, byte_count=0, urgent=True))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    writer.store.let(20)
+    await asyncio.gather(first, *empty)
+    later = await waiting
+    assert (await later).error_reason is None
+    assert writer.ingest.events_buffered == 0

@@ -23,6 +23,7 @@ class Answer:
     fields: list[str] = field(default_factory=list)
     descriptions: list[str] = field(default_factory=list)
     retry_after_s: float | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.code not in FORBIDDEN, self
@@ -46,6 +47,7 @@ def _read(part: Any, answer: Answer) -> None:
     retry = error_details_pb2.RetryInfo()
     if part.Unpack(info):
         answer.reason, answer.domain = info.reason, info.domain
+        answer.metadata = dict(info.metadata)
     elif part.Unpack(bad):
         answer.fields = [violation.field for violation in bad.field_violations]
         answer.descriptions = [violation.description for violation in bad.field_violations]

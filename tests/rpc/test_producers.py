@@ -177,3 +177,16 @@ def test_bad_events_count_in_the_window(sidecar: Callable[..., Sidecar]) -> None
     with channel, Conversation(events) as stream:
         ack = stream.record(1, [an_event(symbol="x" * 99) for _ in range(40)])
         assert [each.producer_seq for each in ack.rejections] == list(range(1, 41))
+
+
+def test_an_error_tells_programs_what_they_need(events: Stub) -> None:
+    """The expected number of a gap and the epoch that fences stand in ErrorInfo's metadata, so that
+    no client reads prose."""
+    gap = Conversation(events).__enter__()
+    gap.record(1, [an_event(), an_event()])
+    gap.send(9, an_event())
+    assert gap.ending().metadata == {"expected_seq": "3"}
+    with Conversation(events, producer_id=gap.producer_id, epoch=5):
+        late = Conversation(events, producer_id=gap.producer_id, epoch=4)
+        late.say(open=late._open)
+        assert late.ending().metadata == {"producer_epoch": "5"}

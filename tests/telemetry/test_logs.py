@@ -65,6 +65,15 @@ def test_a_defect_keeps_its_traceback_in_one_line() -> None:
     assert told["level"] == "error"
 
 
+def test_a_defect_of_a_call_names_the_caller_s_trace() -> None:
+    """The trace that came with the call's metadata leads from the engine to the traceback."""
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    (told,) = lines_of(f'telemetry.log_defect("odd", ValueError(), "{traceparent}")\n')
+    assert told["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    (untold,) = lines_of('telemetry.log_defect("odd", ValueError(), "nonsense")\n')
+    assert "trace_id" not in untold
+
+
 def test_every_line_of_a_server_s_life_is_json(sidecar: Callable[..., Sidecar]) -> None:
     """From the start to the stop, with a collector that is down."""
     server = sidecar("--otlp-endpoint", "http://127.0.0.1:9", "--metrics-interval-s", "0.1")

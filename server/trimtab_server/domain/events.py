@@ -122,7 +122,8 @@ class Appended:
 
     `sequences[i]` is the position of item i in the log, 0 where it was refused;
     `duplicates` holds the indices of items that were stored before;
-    `rejections` the refused ones by index. `error_reason` is set when nothing of it was taken.
+    `rejections` the refused ones by index. `error_reason` is set when nothing of it was taken, and
+    then `expected_seq` is the number that the producer should go on with.
     """
 
     sequences: list[int] = field(default_factory=list)
@@ -130,6 +131,7 @@ class Appended:
     rejections: dict[int, Rejection] = field(default_factory=dict)
     error_reason: Reason | None = None
     error_message: str = ""
+    expected_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

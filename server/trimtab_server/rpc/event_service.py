@@ -311,7 +311,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             last = (await self._readers.read(self._queries.info)).last_sequence
         if request.log_id and request.log_id != self._terms.log_id:
             raise StreamBroken(
-                Reason.LOG_CHANGED, f"this is log {self._terms.log_id}, not {request.log_id[:64]}"
+                Reason.LOG_CHANGED,
+                f"this is log {self._terms.log_id}, not {request.log_id[:64]}",
+                metadata={"log_id": self._terms.log_id},
             )
         if request.after_sequence < 0:
             raise InvalidRequest(Violation("after_sequence", "must not be negative"))

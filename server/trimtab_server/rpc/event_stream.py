@@ -96,7 +96,8 @@ class EventStream:
     def supersede(self, epoch: int) -> None:
         """Another stream of this producer took over, with this epoch."""
         if self.producer is not None and epoch > self.producer.epoch:
-            self._fail(StreamBroken(Reason.PRODUCER_FENCED, f"epoch {epoch} took over"))
+            words, metadata = f"epoch {epoch} took over", {"producer_epoch": str(epoch)}
+            self._fail(StreamBroken(Reason.PRODUCER_FENCED, words, metadata=metadata))
         else:
             self._fail(StreamBroken(Reason.PRODUCER_SUPERSEDED, "a newer stream took over"))
 
@@ -319,8 +320,9 @@ def _stream_error(result: Appended, append: Append) -> Exception:
     reason = result.error_reason or Reason.STREAM_PROTOCOL
     field_name = "lost.first_seq" if append.loss else "batch.first_seq"
     violation = Violation(field_name, result.error_message)
+    metadata = {"expected_seq": str(result.expected_seq)}
     if reason is Reason.SEQUENCE_GAP:
-        return OutOfRange(reason, result.error_message, [violation])
+        return OutOfRange(reason, result.error_message, [violation], metadata=metadata)
     if reason is Reason.SEQUENCE_REUSED:
-        return Conflict(reason, result.error_message, [violation])
+        return Conflict(reason, result.error_message, [violation], metadata=metadata)
     return StreamBroken(reason, result.error_message)

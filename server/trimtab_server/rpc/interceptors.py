@@ -80,7 +80,8 @@ class Answers(grpc.aio.ServerInterceptor):
         if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
             raise error
         if not isinstance(error, TrimtabError):
-            self._telemetry.log_defect(f"{method} failed", error)
+            sent = dict(context.invocation_metadata() or ())
+            self._telemetry.log_defect(f"{method} failed", error, str(sent.get("traceparent", "")))
             error = Unavailable(
                 Reason.SERVER_FAULT, "the server failed; its log says more", retry_after_s=5.0
             )

@@ -52,7 +52,11 @@ def message_of(error: TrimtabError) -> str:
 
 def details_of(error: TrimtabError) -> bytes:
     """The serialised google.rpc.Status that goes into the trailing metadata."""
-    parts: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN)]
+    parts: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=error.reason.value, domain=DOMAIN, metadata=error.metadata
+        )
+    ]
     if error.violations:
         parts.append(_bad_request(error))
     if error.retry_after_s is not None:

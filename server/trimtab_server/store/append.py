@@ -113,6 +113,7 @@ class _Commit:
             result.error_message = "another epoch of this producer was opened"
             return
         mark = self._marks.get(row.producer_key, row.durable_through_seq)
+        result.expected_seq = mark + 1
         if wanted.first_seq > mark + 1:
             result.error_reason = Reason.SEQUENCE_GAP
             result.error_message = (

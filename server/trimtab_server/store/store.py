@@ -89,7 +89,9 @@ class Store:
                 )
             if producer.epoch < row.epoch:
                 raise StreamBroken(
-                    Reason.PRODUCER_FENCED, f"epoch {row.epoch} of this producer exists"
+                    Reason.PRODUCER_FENCED,
+                    f"epoch {row.epoch} of this producer exists",
+                    metadata={"producer_epoch": str(row.epoch)},
                 )
             if producer.epoch > row.epoch:
                 connection.execute(
