@@ -42,8 +42,8 @@ def _run(line: str, address: str, timeout_s: float) -> tuple[int, str]:
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=timeout_s)
     except subprocess.TimeoutExpired as stopped:
-        said = stopped.stdout
-        return 0, said.decode() if isinstance(said, bytes) else said or ""
+        said: bytes | str | None = stopped.stdout
+        return 0, said.decode() if isinstance(said, bytes) else str(said)
     return done.returncode, done.stdout + done.stderr
 
 

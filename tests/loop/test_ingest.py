@@ -397,7 +397,7 @@ async def test_a_caller_that_does_not_wait_is_refused_by_a_full_queue(writer: Wr
     first = await writer.busy()
     empty = [await writer.submit(f"e{i}", 0, byte_count=0, urgent=True) for i in range(9)]
     with pytest.raises(Overloaded):
-        await writer.ingest.submit(Append([], 0), urgent=True, waits=False)
+        _ = await writer.ingest.submit(Append([], 0), urgent=True, waits=False)
     waiting = asyncio.create_task(writer.submit("later", 0, byte_count=0, urgent=True))
     await asyncio.sleep(0)
     assert not waiting.done()
