@@ -80,7 +80,7 @@ def test_an_unknown_key_is_named_with_its_file(config: Path) -> None:
         ("log_level", "loud"),
         ("reflection", "perhaps"),
         ("grace_s", "inf"),
-        ("trace_sample_ratio", 1.5),
+        ("slow_reader_s", 0.0),
         ("listen", 7_517),
     ],
 )

@@ -203,7 +203,6 @@ def _targets(settings: Settings) -> Targets:
     return Targets(
         otlp_endpoint=settings.otlp_endpoint,
         prometheus_listen=settings.prometheus_listen,
-        trace_sample_ratio=settings.trace_sample_ratio,
         metrics_interval_s=settings.metrics_interval_s,
         flush_s_max=settings.grace_s * _FLUSH_SHARE,
     )

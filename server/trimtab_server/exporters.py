@@ -24,7 +24,6 @@ class Targets:
 
     otlp_endpoint: str
     prometheus_listen: str
-    trace_sample_ratio: float
     metrics_interval_s: float
     flush_s_max: float
 
@@ -128,9 +127,10 @@ def _tracer(targets: Targets, resource: Any) -> tuple[trace.Tracer, Callable[[],
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
-    sampler = ParentBased(TraceIdRatioBased(targets.trace_sample_ratio))
+    # The engine decides which of its events are traced; only those make spans here.
+    sampler = ParentBased(ALWAYS_ON)
     provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
     insecure = not targets.otlp_endpoint.startswith("https://")
     exporter = OTLPSpanExporter(endpoint=targets.otlp_endpoint, insecure=insecure)

@@ -33,7 +33,6 @@ class EventQueries:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.log_id = store.log_id
 
     def get(self, event_id: bytes) -> StoredEvent:
         """The event. Raises NotFound."""

@@ -98,9 +98,6 @@ class Settings(BaseSettings):
     otlp_endpoint: str = Field(
         "", description="OTLP/gRPC endpoint for traces and metrics; empty = off."
     )
-    trace_sample_ratio: float = Field(
-        1.0, ge=0, le=1, description="Share of traces that start here; callers' choices are kept."
-    )
     metrics_interval_s: float = Field(
         15.0, ge=0.1, le=3_600, description="Seconds between OTLP metric exports."
     )

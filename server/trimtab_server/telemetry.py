@@ -142,10 +142,6 @@ class Telemetry:
         with trace.use_span(NonRecordingSpan(context)):
             self._log.error(words, exc_info=error)
 
-    def log_warning(self, words: str, **values: object) -> None:
-        """Writes something that an operator should look at."""
-        self._log.warning(words, **values)
-
     def log_info(self, words: str, **values: object) -> None:
         """Writes a step in the life of the server."""
         self._log.info(words, **values)

@@ -52,9 +52,9 @@ def test_a_line_inside_a_span_names_its_trace(line: str) -> None:
 
 def test_a_line_outside_of_a_span_names_none() -> None:
     """An id of zeros would be worse than none."""
-    (told,) = lines_of('telemetry.log_warning("hello")\n')
+    (told,) = lines_of('telemetry.log_info("hello")\n')
     assert "trace_id" not in told
-    assert told["level"] == "warning"
+    assert told["level"] == "info"
 
 
 def test_a_defect_keeps_its_traceback_in_one_line() -> None:
