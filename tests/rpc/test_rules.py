@@ -65,11 +65,17 @@ def test_a_rule_fits_the_type_of_its_field(message: str, name: str, rule: Rule) 
 
 
 @pytest.mark.parametrize(("message", "name", "rule"), _FIELDS)
-def test_a_required_field_is_called_required_in_the_contract(
+def test_a_required_field_can_be_told_from_an_absent_one(
     message: str, name: str, rule: Rule
 ) -> None:
-    """A required field refuses what proto3 cannot tell from absence, so it has no `optional`."""
+    """Without presence, zero is absence: so zero must be refused, or the field has presence."""
     field = ev.DESCRIPTOR.message_types_by_name[message].fields_by_name[name]
     if rule.required:
         assert rule.shape is not Shape.FLAG
-        assert field.message_type is not None or not field.has_presence
+        zero_is_a_value = rule.shape in (
+            Shape.NUMBER,
+            Shape.NON_NEGATIVE,
+            Shape.FRACTION,
+            Shape.COUNT,
+        )
+        assert field.has_presence or not zero_is_a_value
