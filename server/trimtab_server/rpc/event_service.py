@@ -46,6 +46,8 @@ from trimtab_server.rpc.requests import (
 
 _LIST_DEFAULT = 1_000
 _REJECTED_DEFAULT = 100
+# Tails that read at once: a commit wakes every watcher, and lists need their turn too.
+_TAIL_READS_MAX = 2
 # Callers take 4 MiB: past this, rejections are told in fewer words, past twice this in none.
 _REJECTIONS_BYTES_MAX = 3 << 19
 
@@ -81,6 +83,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self._streams: set[EventStream] = set()
         self._by_producer: dict[bytes, EventStream] = {}
         self._watchers: set[asyncio.Task[Any]] = set()
+        self._tail_reads = asyncio.Semaphore(_TAIL_READS_MAX)
         self._is_leaving = False
 
     @property
@@ -284,7 +287,8 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ingest.beyond(after), self._limits.heartbeat_s)
-            page = await self._readers.read(self._queries.tail, wanted, after)
+            async with self._tail_reads:
+                page = await self._readers.read(self._queries.tail, wanted, after)
             after = page.through_sequence
             response = self._page(page.events, after)
             del page  # a stalled watcher holds its page in one form only
