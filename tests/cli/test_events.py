@@ -185,9 +185,8 @@ def test_the_address_may_stand_in_the_environment(
     assert run("list", "--limit", "1")[0] == 0
 
 
-def test_text_of_an_engine_does_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_of_an_engine_does_not_steer_the_terminal() -> None:
     """Control characters that reached the log are shown as question marks."""
-    monkeypatch.setenv("COLUMNS", "160")  # wide enough, whatever the caller's terminal says
     with FakeSidecar() as fake, Client(fake.address) as client:
         client.record_event(
             BUILD.metric(name="m", unit="u", confidence_key="x\x1b[31m", event_time_ns=1)
