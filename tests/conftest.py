@@ -7,14 +7,17 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.postgres import NOT_OURS, PostgresServer, running_server
+
 ROOT = Path(__file__).resolve().parent.parent
-START_S_MAX = 20.0
+START_S_MAX = 60.0
 STOP_S_MAX = 20.0
 _LISTENING = re.compile(r"^trimtab (\S+) listening on (\S+)$", re.MULTILINE)
 # What fsync means nothing to: a durability test there would prove nothing.
@@ -33,9 +36,16 @@ def filesystem_of(path: Path, mounts: str) -> str:
     return kind
 
 
-@pytest.fixture
-def disk_path() -> Iterator[Path]:
-    """A new folder on a real disk: below TRIMTAB_TEST_DIR, else below the clone's .cache."""
+@pytest.fixture(autouse=True)
+def spool_path(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where recorders of this test spool, started processes included; the first makes it."""
+    path = tmp_path_factory.getbasetemp() / "spools" / uuid.uuid4().hex
+    monkeypatch.setenv("TRIMTAB_SPOOL_DIR", str(path))
+    return path
+
+
+def disk_base() -> Path:
+    """A folder on a real disk: TRIMTAB_TEST_DIR, else the clone's .cache."""
     base = Path(os.environ.get("TRIMTAB_TEST_DIR", ROOT / ".cache")).resolve()
     base.mkdir(parents=True, exist_ok=True)
     if base == ROOT / ".cache":
@@ -44,20 +54,51 @@ def disk_path() -> Iterator[Path]:
     if mounts.exists():
         kind = filesystem_of(base, mounts.read_text())
         assert kind not in _VOLATILE, f"{base} lies on {kind}: set TRIMTAB_TEST_DIR to a real disk"
-    folder = Path(tempfile.mkdtemp(prefix="test-", dir=base))
+    return base
+
+
+@pytest.fixture
+def disk_path() -> Iterator[Path]:
+    """A new folder on a real disk."""
+    folder = Path(tempfile.mkdtemp(prefix="test-", dir=disk_base()))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real Postgres server for all tests of this process."""
+    yield from running_server(disk_base())
+
+
+@pytest.fixture
+def own_postgres(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """The same server for a test that kills, pauses or restarts it; it runs again afterwards."""
+    if not postgres_server.ours:
+        pytest.skip(NOT_OURS)
+    yield postgres_server
+    postgres_server.ensure_running()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a new, empty Postgres database."""
+    url = postgres_server.database()
+    yield url
+    postgres_server.drop(url)
+
+
 @dataclass
 class Sidecar:
-    """A real `trimtab serve` process, its address and its database."""
+    """A real `trimtab serve` process, its address and its database (a file, or a URL)."""
 
-    database: Path
+    database: Path | str
     flags: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     wrapper: tuple[str, ...] = ()
     listen: str = "127.0.0.1:0"
+    # Where its output goes; beside the database unless told.
+    written: Path | None = None
     version: str = ""
     address: str = ""
     _process: subprocess.Popen[str] | None = None
@@ -83,8 +124,15 @@ class Sidecar:
         """What it wrote on stdout in its present life."""
         return self._written(".out").read_text("utf-8", "replace")
 
+    @property
+    def file(self) -> Path:
+        """Its SQLite database."""
+        assert isinstance(self.database, Path), "its database is no file"
+        return self.database
+
     def _written(self, suffix: str) -> Path:
-        return self.database.with_name(self.database.name + suffix)
+        base = self.written or self.file
+        return base.with_name(base.name + suffix)
 
     def start(self) -> "Sidecar":
         """Starts it and waits until it listens."""
@@ -136,14 +184,15 @@ class Sidecar:
 def sidecar(disk_path: Path) -> Iterator[Callable[..., Sidecar]]:
     """Starts sidecars, each in its own database unless told; all are gone after the test.
 
-    `sidecar("--grace-s", "1", wrapper=("strace", "-D", "-f"), database=path)`; with -D the process
-    stays the direct child, so signals reach it and not the tracer.
+    `sidecar("--grace-s", "1", wrapper=("strace", "-D", "-f"), database=path_or_url)`; with -D the
+    process stays the direct child, so signals reach it and not the tracer.
     """
     started: list[Sidecar] = []
 
-    def start(*flags: str, database: Path | None = None, **more: object) -> Sidecar:
-        path = database or disk_path / f"sidecar-{len(started)}.db"
-        one = Sidecar(path, flags, **more)  # type: ignore[arg-type]
+    def start(*flags: str, database: Path | str | None = None, **more: object) -> Sidecar:
+        path = disk_path / f"sidecar-{len(started)}.db"
+        more.setdefault("written", path)
+        one = Sidecar(database or path, flags, **more)  # type: ignore[arg-type]
         started.append(one)
         return one.start()
 

@@ -137,8 +137,8 @@ def test_a_tail_moves_in_spans(store: Store) -> None:
         seen += _numbers(page.events)
         stops.append(after)
     assert (seen, stops) == ([3, 5, 7], [2, 4, 6, 7])
-    assert store.events.tail(wanted, 7, 2, _PLENTY) == ([], 7)
-    assert store.events.tail(wanted, 99, 2, _PLENTY) == ([], 99)
+    assert store.events.tail(wanted, 7, 2, _PLENTY) == ([], 7, 0)
+    assert store.events.tail(wanted, 99, 2, _PLENTY) == ([], 99, 0)
 
 
 def test_a_tail_s_page_ends_at_its_bytes(store: Store) -> None:
@@ -159,7 +159,7 @@ def test_an_unknown_id_is_not_found(store: Store) -> None:
         store.events.get(an_event(42).event_id)
 
 
-@pytest.mark.parametrize("text", ["'", '"; DROP TABLE events', "😀", "\x00", "%", "_", "é" * 64])
+@pytest.mark.parametrize("text", ["'", '"; DROP TABLE events', "😀", "\\", "%", "_", "é" * 64])
 def test_words_are_only_words(store: Store, text: str) -> None:
     """Nothing in a column is ever read as SQL or as a pattern."""
     event = an_event(1, symbol=text, source=text, signal_id=text, strategy=text, run_id=text)

@@ -60,7 +60,7 @@ class Model:
 
     def _resend(self, item: Event | Rejection, producer: Producer, seq: int) -> object:
         if isinstance(item, Rejection):
-            return item.reason
+            return self.refused.get((producer, seq), item.reason)
         if self.bodies.get(item.event_id) == item.body:
             return (self.sequences[item.event_id],)
         if (reason := self.refused.get((producer, seq))) is not None:
@@ -142,7 +142,7 @@ def test_any_history_of_appends_is_as_the_model_says(
 ) -> None:
     """Duplicates, repeats, impostors, gaps, resends, losses, in one commit or in several: every
     answer and the whole log are those of the model that takes one append at a time."""
-    store = backend.open(f"log-{len(backend.opened)}")
+    store = backend.open_empty()
     model = Model()
     for producer in _PRODUCERS:
         store.open_producer(producer)

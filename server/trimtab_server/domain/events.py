@@ -97,11 +97,13 @@ class Loss(NamedTuple):
 
 
 class Producer(NamedTuple):
-    """Who numbers events: one recorder lifetime."""
+    """Who numbers events: one recorder lifetime. The key tells its streams apart: of several, only
+    the one that was opened last may append, through whichever sidecar it came."""
 
     producer_id: bytes
     epoch: int
     source: str
+    stream_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,12 @@ class EventPage(NamedTuple):
 
 
 class LogPage(NamedTuple):
-    """A page of the tail: matching events, and the sequence up to which all was looked at."""
+    """A page of the tail: matching events, the sequence up to which all was looked at, and the last
+    one at which retention took an event of a kind that is asked for (0 = none)."""
 
     events: list[StoredEvent]
     through_sequence: int
+    pruned_sequence: int
 
 
 class EventCount(NamedTuple):

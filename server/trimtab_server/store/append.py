@@ -1,84 +1,44 @@
 """Appending to the log: one transaction for many callers, each event stored exactly once."""
 
-import sqlite3
-from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import NamedTuple
+from collections.abc import Sequence
 from uuid import UUID
 
-from trimtab_server.domain.events import Append, Appended, Event, Producer, Rejection, Violation
+from trimtab_server.domain.events import Append, Appended, Event, Rejection, Violation
 from trimtab_server.domain.reasons import Reason
+from trimtab_server.store.claims import Claim, IdStored, KnownProducer, SameContent
+from trimtab_server.store.database import Writer
 from trimtab_server.store.rejections import Refused, keep_rejections, kept_rejection
 
-# Rows of one INSERT. The driver lets other threads run once per statement, and takes its turn
-# again afterwards: row by row, a busy event loop starved the writer (193 rows/s against 20,000).
-_ROWS_PER_INSERT = 512
-_COLUMNS = (
-    "sequence, ingest_time_ns, producer_key, producer_seq, event_id, kind, source, environment,"
-    " run_id, event_time_ns, available_time_ns, signal_id, strategy, symbol, body"
+_COUNT = (
+    "INSERT INTO event_counts VALUES (?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (source, environment, run_id, kind) DO UPDATE SET"
+    " event_count = event_counts.event_count + excluded.event_count,"
+    " byte_count = event_counts.byte_count + excluded.byte_count,"
+    " last_event_time_ns = CASE WHEN event_counts.last_event_time_ns > excluded.last_event_time_ns"
+    " THEN event_counts.last_event_time_ns ELSE excluded.last_event_time_ns END"
 )
-# The driver passes str and bytearray straight on, but sends None and bytes through its adapters,
-# which cost more than the insert: absent names come as '' and become NULL here.
-_ROW = (
-    "(?, ?, ?, ?, ?, ?, ?, ?, NULLIF(?, ''), ?, ?, NULLIF(?, ''), NULLIF(?, ''), NULLIF(?, ''), ?)"
-)
-
-
-SameContent = Callable[[bytes, bytes], bool]
-"""Whether two bodies with other bytes say the same, as today's contract reads them."""
-
-
-class _Claim(NamedTuple):
-    """An item that wants a place in the log."""
-
-    append_index: int
-    item_index: int
-    producer_key: int | None
-    producer_seq: int | None
-    event: Event
 
 
 def append(
-    connection: sqlite3.Connection,
+    writer: Writer,
     appends: Sequence[Append],
     now_ns: int,
     rejected_events_max: int,
     same_content: SameContent,
 ) -> list[Appended]:
-    """What became of each of `appends`, all in the transaction of `connection`."""
-    commit = _Commit(connection, appends, same_content)
+    """What became of each of `appends`, all in the transaction of `writer`."""
+    commit = _Commit(writer, appends, same_content)
+    commit.know_producers()
     for index, wanted in enumerate(appends):
         commit.claim(index, wanted)
     commit.drop_repeats()
-    commit.insert(now_ns)
-    commit.finish(now_ns, rejected_events_max)
+    try:
+        commit.write(now_ns, rejected_events_max)
+    except IdStored:
+        # Ids that the log holds are rare: they are looked for only when it objects.
+        commit.drop_stored()
+        commit.write(now_ns, rejected_events_max)
     return commit.results
-
-
-class ProducerRow(NamedTuple):
-    """What the store knows of a producer."""
-
-    producer_key: int
-    source: str
-    epoch: int
-    durable_through_seq: int
-
-
-def producer_row(connection: sqlite3.Connection, producer: Producer) -> ProducerRow | None:
-    """The producer's row, or None when it was never opened."""
-    row = connection.execute(
-        "SELECT producer_key, source, epoch, durable_through_seq FROM producers"
-        " WHERE producer_id = ?",
-        (producer.producer_id,),
-    ).fetchone()
-    return None if row is None else ProducerRow._make(row)
-
-
-class _Stored(NamedTuple):
-    """Where an id stands in the log, and with what content."""
-
-    sequence: int
-    body: bytes
 
 
 class _Commit:
@@ -86,20 +46,28 @@ class _Commit:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        writer: Writer,
         appends: Sequence[Append],
         same_content: SameContent,
     ) -> None:
         self.results = [Appended([0] * len(wanted.events)) for wanted in appends]
-        self._connection = connection
+        self._writer = writer
         self._appends = appends
         self._same_content = same_content
-        self._claims: list[_Claim] = []
+        self._claims: list[Claim] = []
         self._marks: dict[int, int] = {}
         self._refused: list[Refused] = []
+        self._producers: dict[bytes, KnownProducer] = {}
+        # Of this commit: ids with their sequences.
+        self._sequences: dict[bytes, int] = {}
         self._has_repeats = False
 
     # -- which numbers are new --------------------------------------------------------------
+
+    def know_producers(self) -> None:
+        """Looks up all producers at once."""
+        ids = {wanted.producer.producer_id for wanted in self._appends if wanted.producer}
+        self._producers = self._writer.producers(list(ids))
 
     def claim(self, index: int, wanted: Append) -> None:
         """Checks the producer's numbers, claims a place for what is new, moves the mark."""
@@ -107,10 +75,14 @@ class _Commit:
             self._claim_items(index, wanted, 0, None)
             return
         result = self.results[index]
-        row = producer_row(self._connection, wanted.producer)
+        row = self._producers.get(wanted.producer.producer_id)
         if row is None or row.epoch != wanted.producer.epoch:
             result.error_reason = Reason.PRODUCER_FENCED
             result.error_message = "another epoch of this producer was opened"
+            return
+        if row.stream_key != wanted.producer.stream_key:
+            result.error_reason = Reason.PRODUCER_SUPERSEDED
+            result.error_message = "a newer stream of this producer took over"
             return
         mark = self._marks.get(row.producer_key, row.durable_through_seq)
         result.expected_seq = mark + 1
@@ -134,7 +106,7 @@ class _Commit:
             seq = wanted.first_seq + i if wanted.producer else None
             if isinstance(item, Event):
                 # Past the named tuple's own constructor, which is written in Python.
-                self._claims.append(_Claim._make((index, i, key, seq, item)))
+                self._claims.append(Claim._make((index, i, key, seq, item)))
             else:
                 self._refuse(index, i, item)
 
@@ -147,14 +119,14 @@ class _Commit:
             result.error_reason = Reason.SEQUENCE_REUSED
             result.error_message = f"{wanted.loss.first_seq} is settled; {mark + 1} is expected"
             return
-        self._claims.append(_Claim(index, 0, key, wanted.loss.last_seq, wanted.loss.event))
+        self._claims.append(Claim(index, 0, key, wanted.loss.last_seq, wanted.loss.event))
         self._marks[key] = wanted.loss.last_seq
 
     def _settle_old(self, wanted: Append, result: Appended, old_count: int) -> bool:
         """Answers numbers at or below the mark: stored before, or refused before and again. False
         when one was neither: then the number was used for something else."""
         old = wanted.events[:old_count]
-        stored = self._stored([item.event_id for item in old if isinstance(item, Event)])
+        stored = self._writer.contents([item.event_id for item in old if isinstance(item, Event)])
         # A resend may stand right behind the first sending, in the same commit. The first claim
         # of an id is the one that will be stored.
         claimed = {claim.event.event_id: claim.event.body for claim in reversed(self._claims)}
@@ -165,7 +137,11 @@ class _Commit:
                 continue
             row = stored.get(item.event_id)
             body = row.body if row is not None else claimed.get(item.event_id)
-            if body is not None and self._is_same(body, item.body):
+            if row is not None:
+                is_same = row.holds(item.body, self._same_content)
+            else:
+                is_same = body is not None and self._is_same(body, item.body)
+            if is_same:
                 result.duplicates.add(i)
                 if row is not None:
                     result.sequences[i] = row.sequence
@@ -187,7 +163,7 @@ class _Commit:
         """Today's rules refuse an old number: it was refused before, or stored under others."""
         kept = self._rejection(wanted, wanted.first_seq + i)
         event_id = _uuid_bytes(item.event_id) if kept is None else None
-        row = self._stored([event_id]).get(event_id) if event_id else None
+        row = self._writer.contents([event_id]).get(event_id) if event_id else None
         if row is None:
             result.rejections[i] = kept or item
         else:
@@ -202,7 +178,7 @@ class _Commit:
         for producer, refused_seq, rejection in self._refused:
             if refused_seq == seq and producer == wanted.producer:
                 return rejection
-        return kept_rejection(self._connection, wanted.producer, seq)
+        return kept_rejection(self._writer, wanted.producer, seq)
 
     # -- which events are new ---------------------------------------------------------------
 
@@ -212,8 +188,8 @@ class _Commit:
             return
         self._has_repeats = True
         # What the log holds goes before what came first here.
-        self._drop_stored()
-        first: dict[bytes, _Claim] = {}
+        self.drop_stored()
+        first: dict[bytes, Claim] = {}
         for claim in self._claims:
             first.setdefault(claim.event.event_id, claim)
         kept = []
@@ -224,23 +200,28 @@ class _Commit:
             elif self._is_same(claim.event.body, earlier.event.body):
                 self.results[claim.append_index].duplicates.add(claim.item_index)
             else:
-                self._refuse(claim.append_index, claim.item_index, _reused(claim.event))
+                self._refuse_reused(claim)
         self._claims = kept
 
-    def _drop_stored(self) -> None:
-        stored = self._stored([claim.event.event_id for claim in self._claims])
+    def drop_stored(self) -> None:
+        """Settles claims whose ids the log holds."""
+        stored = self._writer.contents([claim.event.event_id for claim in self._claims])
         kept = []
         for claim in self._claims:
             row = stored.get(claim.event.event_id)
             if row is None:
                 kept.append(claim)
-            elif self._is_same(row.body, claim.event.body):
+            elif row.holds(claim.event.body, self._same_content):
                 result = self.results[claim.append_index]
                 result.sequences[claim.item_index] = row.sequence
                 result.duplicates.add(claim.item_index)
+                self._sequences[claim.event.event_id] = row.sequence
             else:
-                self._refuse(claim.append_index, claim.item_index, _reused(claim.event))
+                self._refuse_reused(claim)
         self._claims = kept
+
+    def _refuse_reused(self, claim: Claim) -> None:
+        self._refuse(claim.append_index, claim.item_index, _reused(claim.event))
 
     def _refuse(self, append_index: int, item_index: int, rejection: Rejection) -> None:
         self.results[append_index].rejections[item_index] = rejection
@@ -248,69 +229,50 @@ class _Commit:
         if wanted.producer is not None:
             self._refused.append(Refused(wanted.producer, wanted.first_seq + item_index, rejection))
 
-    def _stored(self, ids: list[bytes]) -> dict[bytes, _Stored]:
-        """Those of the ids that the log holds."""
-        found = {}
-        for start in range(0, len(ids), _ROWS_PER_INSERT):
-            chunk = ids[start : start + _ROWS_PER_INSERT]
-            marks = ", ".join("?" * len(chunk))
-            for event_id, sequence, body in self._connection.execute(
-                f"SELECT event_id, sequence, body FROM events WHERE event_id IN ({marks})", chunk
-            ):
-                found[event_id] = _Stored(sequence, body)
-        return found
-
     # -- writing ----------------------------------------------------------------------------
 
-    def insert(self, now_ns: int) -> None:
-        """Inserts in the order of the claims, gapless. Ids that the log holds are rare: they are
-        looked for only when the unique index objects."""
-        if self._claims:
-            (last,) = self._connection.execute("SELECT last_sequence FROM log").fetchone()
-            try:
-                self._insert_rows(last, now_ns)
-            except sqlite3.IntegrityError:
-                self._connection.execute("DELETE FROM events WHERE sequence > ?", (last,))
-                self._drop_stored()
-                self._insert_rows(last, now_ns)
-            for sequence, claim in enumerate(self._claims, last + 1):
-                self.results[claim.append_index].sequences[claim.item_index] = sequence
-            self._count(last)
+    def write(self, now_ns: int, rejected_events_max: int) -> None:
+        """Writes everything: events in the order of the claims, gapless; counts and the counter;
+        producers' marks; what was refused. Raises IdStored, having written nothing."""
+        writer, claims = self._writer, self._claims
+        last = writer.last_sequence()
+        with writer.together():
+            if claims:
+                writer.insert(claims, last, now_ns)
+                self._count()
+                writer.execute(
+                    "UPDATE log SET last_sequence = ? WHERE id = 1", (last + len(claims),)
+                )
+            if self._marks:
+                writer.executemany(
+                    "UPDATE producers SET durable_through_seq = ? WHERE producer_key = ?",
+                    [(mark, key) for key, mark in self._marks.items()],
+                )
+            if self._refused:
+                keep_rejections(writer, self._refused, now_ns, rejected_events_max)
+            if claims:
+                writer.announce(last + len(claims))
+        for sequence, claim in enumerate(claims, last + 1):
+            self.results[claim.append_index].sequences[claim.item_index] = sequence
         if self._has_repeats:
-            self._number_repeats()
+            self._number_repeats(last)
 
-    def _insert_rows(self, last: int, now_ns: int) -> None:
-        rows = []
-        for sequence, (_, _, key, seq, event) in enumerate(self._claims, last + 1):
-            event_id, *columns, body = event
-            rows.append(
-                (sequence, now_ns, key, seq, bytearray(event_id), *columns, bytearray(body))
-            )
-        start = 0
-        while start < len(rows):
-            # Powers of two: few distinct statements, so the driver keeps them all compiled.
-            left = min(len(rows) - start, _ROWS_PER_INSERT)
-            size = 1 << (left.bit_length() - 1)
-            values = ", ".join([_ROW] * size)
-            self._connection.execute(
-                f"INSERT INTO events ({_COLUMNS}) VALUES {values}",
-                tuple(chain.from_iterable(rows[start : start + size])),
-            )
-            start += size
+    def _number_repeats(self, last: int) -> None:
+        """Gives repeats within this commit the sequence of the first one, or its rejection."""
+        for sequence, claim in enumerate(self._claims, last + 1):
+            self._sequences[claim.event.event_id] = sequence
+        for result, wanted in zip(self.results, self._appends, strict=True):
+            for i in sorted(result.duplicates):
+                item = wanted.events[i]
+                if result.sequences[i] or not isinstance(item, Event):
+                    continue
+                if item.event_id in self._sequences:
+                    result.sequences[i] = self._sequences[item.event_id]
+                else:
+                    result.duplicates.discard(i)
+                    result.rejections[i] = _reused(item)
 
-    def _number_repeats(self) -> None:
-        """Gives repeats within this commit the sequence of the first one."""
-        repeats = [
-            (result, i, event)
-            for result, wanted in zip(self.results, self._appends, strict=True)
-            for i in result.duplicates
-            if not result.sequences[i] and isinstance(event := wanted.events[i], Event)
-        ]
-        stored = self._stored([event.event_id for _, _, event in repeats])
-        for result, i, event in repeats:
-            result.sequences[i] = stored[event.event_id].sequence
-
-    def _count(self, last: int) -> None:
+    def _count(self) -> None:
         counts: dict[tuple[str, int, str, int], list[int]] = {}
         for claim in self._claims:
             event = claim.event
@@ -321,28 +283,7 @@ class _Commit:
             entry[0] += 1
             entry[1] += len(event.body)
             entry[2] = max(entry[2], event.event_time_ns)
-        if counts:
-            self._connection.executemany(
-                "INSERT INTO event_counts VALUES (?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (source, environment, run_id, kind) DO UPDATE SET"
-                " event_count = event_count + excluded.event_count,"
-                " byte_count = byte_count + excluded.byte_count,"
-                " last_event_time_ns = max(last_event_time_ns, excluded.last_event_time_ns)",
-                [(*group, *entry) for group, entry in counts.items()],
-            )
-        self._connection.execute(
-            "UPDATE log SET last_sequence = ? WHERE id = 1", (last + len(self._claims),)
-        )
-
-    def finish(self, now_ns: int, rejected_events_max: int) -> None:
-        """Moves the producers' marks and keeps what was refused, in the same transaction."""
-        if self._marks:
-            self._connection.executemany(
-                "UPDATE producers SET durable_through_seq = ? WHERE producer_key = ?",
-                [(mark, key) for key, mark in self._marks.items()],
-            )
-        if self._refused:
-            keep_rejections(self._connection, self._refused, now_ns, rejected_events_max)
+        self._writer.executemany(_COUNT, [(*group, *entry) for group, entry in counts.items()])
 
 
 def _uuid_bytes(words: str) -> bytes | None:

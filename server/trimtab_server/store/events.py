@@ -1,9 +1,10 @@
 """Reading the log: by id, by filter in pages, by sequence as a tail; counts; rejected events."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import BigInteger, ColumnElement, and_, cast, func, or_
 from sqlalchemy import select as sql_select
 from sqlmodel import col, select
 
@@ -17,8 +18,10 @@ from trimtab_server.domain.events import (
     StoredEvent,
 )
 from trimtab_server.errors import NotFound
+from trimtab_server.store.claims import PRUNED_KIND, PRUNED_TIME_NS
 from trimtab_server.store.database import Database
 from trimtab_server.store.rejections import rejection_of
+from trimtab_server.store.retention import pruned_through
 from trimtab_server.store.tables import EventCountRow, EventRow, LogRow, RejectedEventRow
 
 _SEQUENCE = col(EventRow.sequence)
@@ -34,12 +37,14 @@ class Events:
 
     def get(self, event_id: bytes) -> StoredEvent:
         """The event. Raises NotFound."""
-        query = select(*_BODY).where(col(EventRow.event_id) == event_id)
+        query = select(*_BODY, col(EventRow.kind)).where(col(EventRow.event_id) == event_id)
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFound("event_id", f"no event has the id {UUID(bytes=event_id)}")
-        return StoredEvent(*row)
+        if row.kind == PRUNED_KIND:
+            raise NotFound("event_id", f"the event {UUID(bytes=event_id)} was pruned")
+        return StoredEvent(*row[:3])
 
     def page(
         self,
@@ -55,6 +60,8 @@ class Events:
         descending = order in (EventOrder.SEQUENCE_DESC, EventOrder.EVENT_TIME_DESC)
         keys = [_EVENT_TIME, _SEQUENCE] if by_time else [_SEQUENCE]
         query = select(*_BODY, _EVENT_TIME).where(*_conditions(wanted))
+        if by_time:
+            query = query.where(_EVENT_TIME > PRUNED_TIME_NS)
         if position is not None:
             query = query.where(_behind(position, by_time=by_time, descending=descending))
         query = query.order_by(*(key.desc() if descending else key.asc() for key in keys))
@@ -83,6 +90,7 @@ class Events:
         byte_count = 0
         with self._database.reading() as connection:
             last = connection.scalar(select(col(LogRow.last_sequence))) or 0
+            pruned = pruned_through(connection, wanted.kinds)
             through = max(after, min(last, after + span_max))
             query = (
                 select(*_BODY)
@@ -95,7 +103,12 @@ class Events:
                     through = events[-1].sequence
                     break
                 events.append(StoredEvent(*row))
-        return LogPage(events, through)
+        return LogPage(events, through, pruned)
+
+    def pruned_through(self, kinds: Sequence[int]) -> int:
+        """The last sequence at which an event of one of `kinds` (empty = any) was pruned, or 0."""
+        with self._database.reading() as connection:
+            return pruned_through(connection, kinds)
 
     def counts(
         self, source: str | None, environment: int | None, run_id: str | None
@@ -103,9 +116,11 @@ class Events:
         """Counts by kind, source and environment, largest first."""
         table = EventCountRow
         keys = (col(table.kind), col(table.source), col(table.environment))
-        total = func.sum(col(table.event_count))
-        sums = (func.sum(col(table.byte_count)), func.max(col(table.last_event_time_ns)))
-        query = sql_select(*keys, total, *sums).group_by(*keys)
+        # Postgres sums BIGINT to NUMERIC, which arrives as Decimal.
+        total = cast(func.sum(col(table.event_count)), BigInteger)
+        byte_total = cast(func.sum(col(table.byte_count)), BigInteger)
+        last_time_ns = func.max(col(table.last_event_time_ns))
+        query = sql_select(*keys, total, byte_total, last_time_ns).group_by(*keys)
         for column, value in (
             (col(table.source), source),
             (col(table.environment), environment),
@@ -175,6 +190,8 @@ def _conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
         conditions.append(col(EventRow.kind) == wanted.kinds[0])
     elif wanted.kinds:
         conditions.append(col(EventRow.kind).in_(wanted.kinds))
+    else:
+        conditions.append(col(EventRow.kind) != PRUNED_KIND)
     if wanted.start_time_ns is not None:
         conditions.append(_EVENT_TIME >= wanted.start_time_ns)
     if wanted.end_time_ns is not None:

@@ -1,11 +1,11 @@
 """What was refused on streams: kept for its owner, in a bounded number."""
 
 import json
-import sqlite3
 from typing import NamedTuple
 
 from trimtab_server.domain.events import Producer, Rejection, Violation
 from trimtab_server.domain.reasons import Reason
+from trimtab_server.store.database import Writer
 
 
 class Refused(NamedTuple):
@@ -17,10 +17,10 @@ class Refused(NamedTuple):
 
 
 def keep_rejections(
-    connection: sqlite3.Connection, refused: list[Refused], now_ns: int, rejected_events_max: int
+    writer: Writer, refused: list[Refused], now_ns: int, rejected_events_max: int
 ) -> None:
     """Stores what was refused and forgets the oldest beyond `rejected_events_max`."""
-    connection.executemany(
+    writer.executemany(
         "INSERT INTO rejected_events (reject_time_ns, source, producer_id, producer_seq, event_id,"
         " reason, violations, event_prefix, event_byte_count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -29,7 +29,8 @@ def keep_rejections(
                 producer.source,
                 producer.producer_id,
                 producer_seq,
-                rejection.event_id,
+                # Postgres keeps no NUL in text; what was sent is in the prefix.
+                rejection.event_id.replace("\0", "\N{REPLACEMENT CHARACTER}"),
                 rejection.reason.value,
                 json.dumps(rejection.violations),
                 rejection.prefix,
@@ -38,19 +39,19 @@ def keep_rejections(
             for producer, producer_seq, rejection in refused
         ],
     )
-    connection.execute(
+    writer.execute(
         "DELETE FROM rejected_events WHERE row_id <= (SELECT max(row_id) FROM rejected_events) - ?",
         (rejected_events_max,),
     )
 
 
 def kept_rejection(
-    connection: sqlite3.Connection, producer: Producer | None, producer_seq: int
+    writer: Writer, producer: Producer | None, producer_seq: int
 ) -> Rejection | None:
     """Why that number of the producer was refused, None when it was not or is forgotten."""
     if producer is None:
         return None
-    row = connection.execute(
+    row = writer.execute(
         "SELECT event_id, reason, violations, event_prefix, event_byte_count FROM rejected_events"
         " WHERE producer_id = ? AND producer_seq = ? LIMIT 1",
         (producer.producer_id, producer_seq),

@@ -10,13 +10,19 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from trimtab_server.domain.events import Append, Appended, LogInfo, Producer, Violation
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import InvalidRequest, StreamBroken
-from trimtab_server.store.append import SameContent, append, producer_row
-from trimtab_server.store.database import Database, DatabaseLocked
+from trimtab_server.store.append import append
+from trimtab_server.store.claims import SameContent
+from trimtab_server.store.database import open_database
+from trimtab_server.store.disk import DiskSpace, disk_space
 from trimtab_server.store.events import Events
+from trimtab_server.store.refusals import DatabaseBusy
+from trimtab_server.store.retention import Pruned, first_kept, prune_some
+from trimtab_server.store.sqlite import SqliteDatabase
+from trimtab_server.store.stations import Stations
 
 # Somebody else's transaction (a copy, a shell) passes; nothing was stored, so trying again is safe.
 _patiently = retry(
-    retry=retry_if_exception_type(DatabaseLocked),
+    retry=retry_if_exception_type(DatabaseBusy),
     wait=wait_random_exponential(multiplier=0.02, max=0.2),
     stop=stop_after_attempt(3),
     reraise=True,
@@ -24,8 +30,7 @@ _patiently = retry(
 
 
 class Store:
-    """The log in one database. Thread rules: `append` and `open_producer` on one writer thread,
-    `events` and `info` on any."""
+    """The log in one database. Call it from any thread that may block; writers take turns."""
 
     def __init__(
         self,
@@ -45,11 +50,12 @@ class Store:
         `same_content` decides about two bodies of one id whose bytes differ: an older version may
         have written fields that it did not know in another order.
         """
-        self._database = Database(url, durability, readers_max, read_time_s_max, monotonic)
+        self._database = open_database(url, durability, readers_max, read_time_s_max, monotonic)
         self._rejected_events_max = rejected_events_max
         self._same_content = same_content
         self._now_ns = now_ns
         self.events = Events(self._database)
+        self.stations = Stations(self._database, same_content, now_ns)
         self.log_id = self._log_id(new_log_id)
 
     @_patiently
@@ -58,9 +64,9 @@ class Store:
 
         Raises Unavailable when the database refuses; nothing is stored then.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(appends) as writer:
             return append(
-                connection,
+                writer,
                 appends,
                 self._now_ns(),
                 self._rejected_events_max,
@@ -69,18 +75,22 @@ class Store:
 
     @_patiently
     def open_producer(self, producer: Producer) -> int:
-        """The producer's next expected number. Stores a new producer or a raised epoch.
+        """The producer's next expected number. Stores a new producer or a raised epoch; the
+        producer's stream is the one that may append from now on.
 
         Raises StreamBroken (PRODUCER_FENCED) for an older epoch, InvalidRequest when the producer
         belongs to another source.
         """
-        with self._database.writing() as connection:
-            row = producer_row(connection, producer)
+        with self._database.writing() as writer:
+            row = writer.producers([producer.producer_id]).get(producer.producer_id)
             if row is None:
-                connection.execute(
+                writer.execute(
                     "INSERT INTO producers (producer_id, source, epoch, durable_through_seq,"
-                    " open_time_ns) VALUES (?, ?, ?, 0, ?)",
-                    (producer.producer_id, producer.source, producer.epoch, self._now_ns()),
+                    " open_time_ns, stream_key) VALUES (?, ?, ?, 0, ?, ?)",
+                    (
+                        *(producer.producer_id, producer.source, producer.epoch),
+                        *(self._now_ns(), producer.stream_key),
+                    ),
                 )
                 return 1
             if row.source != producer.source:
@@ -93,10 +103,10 @@ class Store:
                     f"epoch {row.epoch} of this producer exists",
                     metadata={"producer_epoch": str(row.epoch)},
                 )
-            if producer.epoch > row.epoch:
-                connection.execute(
-                    "UPDATE producers SET epoch = ? WHERE producer_key = ?",
-                    (producer.epoch, row.producer_key),
+            if (producer.epoch, producer.stream_key) != (row.epoch, row.stream_key):
+                writer.execute(
+                    "UPDATE producers SET epoch = ?, stream_key = ? WHERE producer_key = ?",
+                    (producer.epoch, producer.stream_key, row.producer_key),
                 )
             return row.durable_through_seq + 1
 
@@ -104,8 +114,38 @@ class Store:
         """Identity and bounds of the log."""
         with self._database.reading() as connection:
             last = connection.scalar(text("SELECT last_sequence FROM log WHERE id = 1"))
-            first = connection.scalar(text("SELECT min(sequence) FROM events"))
-        return LogInfo(self.log_id, first or 0, last or 0)
+            first = first_kept(connection)
+        return LogInfo(self.log_id, first, last or 0)
+
+    def prune_some(self, kind: int, before_ns: int) -> Pruned:
+        """What one short transaction pruned of the events of `kind` that were ingested before
+        `before_ns`, oldest first. Raises Unavailable."""
+        return prune_some(self._database, kind, before_ns)
+
+    def probe(self) -> None:
+        """Opens and ends an empty transaction on the writer's thread. Raises Unavailable when the
+        database refuses."""
+        with self._database.writing():
+            pass
+
+    def disk_space(self) -> DiskSpace | None:
+        """The space of the file system that holds the database; None when it is not a file here.
+
+        Raises OSError when the file is gone.
+        """
+        if isinstance(self._database, SqliteDatabase):
+            return disk_space(self._database.path)
+        return None
+
+    @property
+    def backend(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._database.name
+
+    def follow(self, on_growth: Callable[[int], None]) -> None:
+        """Calls `on_growth` with the log's last sequence, on a thread of the store's own, when
+        another sidecar has committed."""
+        self._database.follow(on_growth)
 
     def interrupt(self) -> None:
         """Ends the reads that are running: the server stops."""
@@ -116,13 +156,13 @@ class Store:
         self._database.close()
 
     def _log_id(self, new_log_id: Callable[[], UUID]) -> str:
-        with self._database.writing() as connection:
-            known = connection.execute("SELECT log_id FROM log WHERE id = 1").fetchone()
+        with self._database.writing() as writer:
+            known = writer.execute("SELECT log_id FROM log WHERE id = 1").fetchone()
             if known is not None:
                 return str(known[0])
             log_id = str(new_log_id())
-            connection.execute(
-                "INSERT INTO log VALUES (1, ?, 0, ?)",
+            writer.execute(
+                "INSERT INTO log (id, log_id, last_sequence, create_time_ns) VALUES (1, ?, 0, ?)",
                 (log_id, self._now_ns()),
             )
             return log_id

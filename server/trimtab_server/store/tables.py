@@ -19,6 +19,8 @@ class LogRow(SQLModel, table=True):
     log_id: str = Field(sa_column=Column(Text, nullable=False))
     last_sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
     create_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    # When it was last restored from a backup; None = never.
+    restore_time_ns: int | None = Field(default=None, sa_column=Column(BigInteger))
 
 
 class EventRow(SQLModel, table=True):
@@ -82,6 +84,8 @@ class ProducerRow(SQLModel, table=True):
     epoch: int = Field(sa_column=Column(BigInteger, nullable=False))
     durable_through_seq: int = Field(sa_column=Column(BigInteger, nullable=False))
     open_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    # The stream that was opened last: only it may append.
+    stream_key: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
 
 
 class EventCountRow(SQLModel, table=True):
@@ -116,3 +120,26 @@ class RejectedEventRow(SQLModel, table=True):
     violations: str = Field(sa_column=Column(Text, nullable=False))
     event_prefix: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     event_byte_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class StationRow(SQLModel, table=True):
+    """How far a station has read the log, and which sidecar may run it until when. A newer lease
+    has a larger key: whoever still holds an older one writes nothing."""
+
+    __tablename__ = "stations"
+
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    cursor: int = Field(sa_column=Column(BigInteger, nullable=False))
+    holder: str = Field(sa_column=Column(Text, nullable=False))
+    lease_key: int = Field(sa_column=Column(BigInteger, nullable=False))
+    lease_end_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class PrunedKindRow(SQLModel, table=True):
+    """Up to which sequence retention has removed events of a kind, and how many."""
+
+    __tablename__ = "pruned_kinds"
+
+    kind: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    through_sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
+    event_count: int = Field(sa_column=Column(BigInteger, nullable=False))

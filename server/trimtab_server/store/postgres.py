@@ -1,0 +1,344 @@
+"""A Postgres database opened for use: one connection that writes, a bounded pool that reads, one
+that hears of other sidecars' commits, and the place where the driver's errors become ours."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection as ReadConnection
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from trimtab_server.domain.events import Append
+from trimtab_server.domain.reasons import Reason
+from trimtab_server.errors import ConfigurationError, DeadlineExceeded, Unavailable
+from trimtab_server.store.migrate import migrate
+from trimtab_server.store.postgres_writer import CHANNEL, STAGE, Connection, PostgresWriter
+from trimtab_server.store.refusals import busy, unavailable
+from trimtab_server.store.watchdog import Watchdog
+
+_SYNCHRONOUS = {"power_loss": "on", "process_crash": "off"}
+_VERSION_MIN = 130000
+# Seconds that another sidecar's commit may hold the lane while we wait, per attempt.
+_LANE_WAIT_S = 5
+# Seconds after which the server ends the transaction of a sidecar that went to sleep in it.
+_IDLE_S = 5
+_STATEMENT_S = 30
+# Seconds for a whole commit. Past them the connection is cut on this side: a server that stopped,
+# or a network that swallows everything, answers no statement and breaks no connection.
+_WRITE_S_MAX = 40.0
+# Between two looks at the counter when no notification comes.
+_POLL_S = 0.5
+_NETWORK: dict[str, Any] = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "trimtab",
+}
+_COMMON = {
+    # Statistics are those of the log as it was an hour ago. By them a scan, or a bitmap with a sort
+    # behind it, looks cheap; every query here has an index in the order that it asks for.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    # Compiling a plan costs more than any statement here.
+    "jit": "off",
+    "plan_cache_mode": "force_custom_plan",
+}
+
+
+class PostgresDatabase:
+    """A log in Postgres that several sidecars may share."""
+
+    name = "postgresql"
+    is_exclusive = False
+
+    def __init__(
+        self,
+        url: str,
+        durability: str,
+        readers_max: int,
+        read_time_s_max: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Connects and brings the schema up to date, one sidecar at a time.
+
+        Raises ConfigurationError when that is not possible, or when the server's own settings
+        break what `durability` promises.
+        """
+        self._url = url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self._durability = durability
+        self._read_time_s_max = read_time_s_max
+        self._watchdog = Watchdog(monotonic)
+        self._closing = threading.Event()
+        self._follower: threading.Thread | None = None
+        self._reading: set[Any] = set()
+        self._reading_lock = threading.Lock()
+        # Stations and retention write from threads of their own, over the one connection.
+        self._turn = threading.Lock()
+        self._writer: Connection | None = None
+        # It warns of each pipeline that fails; every failure is handled here.
+        logging.getLogger("psycopg").setLevel(logging.ERROR)
+        try:
+            self._where = _described(self._url)
+            with self._connected(_migrating()) as connection:
+                _check_server(connection, durability, self._where)
+            self._migrate()
+            self._writer = self._open_writer()
+        except psycopg.Error as error:
+            raise ConfigurationError(f"cannot open {self._where}: {_words(error)}") from error
+        self._readers = create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: self._connected(_read_settings(read_time_s_max), autocommit=False),
+            poolclass=QueuePool,
+            pool_size=readers_max,
+            max_overflow=0,
+            pool_pre_ping=True,
+            isolation_level="REPEATABLE READ",
+        )
+
+    # -- writing --------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, appends: Sequence[Append] = ()) -> Iterator[PostgresWriter]:
+        """A transaction that commits at the end of the block, in the lane; the events of `appends`
+        are staged before the lane is taken.
+
+        Raises Unavailable when the database refuses or is away. Nothing of the block is stored
+        then, unless the answer to the commit itself was lost: doing it again finds out.
+        """
+        connection: Connection | None = None
+        self._turn.acquire()
+        try:
+            connection = self._writer = self._usable_writer()
+            writer = PostgresWriter(connection)
+            with self._watchdog.watching(connection.fileno(), _WRITE_S_MAX):
+                writer.begin(appends)
+                yield writer
+                if not writer.is_committed:
+                    connection.execute("COMMIT")
+        except psycopg.Error as error:
+            self._roll_back(connection)
+            raise _refusal(error) from error
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        finally:
+            self._turn.release()
+
+    def _usable_writer(self) -> Connection:
+        connection = self._writer
+        if connection is None or connection.closed or connection.broken:
+            return self._open_writer()
+        return connection
+
+    def _open_writer(self) -> Connection:
+        connection = self._connected(_write_settings(self._durability))
+        connection.execute(STAGE)
+        return connection
+
+    def _roll_back(self, connection: Connection | None) -> None:
+        """Ends a failed transaction; a connection that cannot is given up."""
+        if connection is None:
+            return
+        try:
+            with self._watchdog.watching(connection.fileno(), _IDLE_S):
+                connection.execute("ROLLBACK")
+        except psycopg.Error:
+            connection.close()
+
+    # -- reading --------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[ReadConnection]:
+        """A read-only snapshot. Raises DeadlineExceeded when the read takes too long."""
+        try:
+            with self._readers.connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                limit_s = self._read_time_s_max + _IDLE_S
+                with self._tracked(driver), self._watchdog.watching(driver.fileno(), limit_s):
+                    yield connection
+        except DBAPIError as error:
+            if self._closing.is_set():
+                raise Unavailable(Reason.SHUTTING_DOWN, "the server is stopping") from error
+            if isinstance(error.orig, errors.QueryCanceled):
+                raise DeadlineExceeded(
+                    f"the read took more than {self._read_time_s_max:g} s; narrow the filter"
+                ) from error
+            raise unavailable(error.orig) from error
+        except psycopg.Error as error:
+            raise unavailable(error) from error
+
+    @contextmanager
+    def _tracked(self, driver: Any) -> Iterator[None]:
+        with self._reading_lock:
+            self._reading.add(driver)
+        try:
+            yield
+        finally:
+            with self._reading_lock:
+                self._reading.discard(driver)
+
+    # -- hearing of other sidecars --------------------------------------------------------------
+
+    def follow(self, on_growth: Callable[[int], None]) -> None:
+        """Calls `on_growth` with the log's last sequence, on a thread of its own, whenever some
+        sidecar has committed: at once by notification, within half a second without."""
+        self._follower = threading.Thread(
+            target=self._follow, args=(on_growth,), name="trimtab-follower", daemon=True
+        )
+        self._follower.start()
+
+    def _follow(self, on_growth: Callable[[int], None]) -> None:
+        while not self._closing.is_set():
+            # The database is away: the next look will tell.
+            with suppress(psycopg.Error), self._connected(_follow_settings()) as connection:
+                connection.execute(f"LISTEN {CHANNEL}")
+                while not self._closing.is_set():
+                    with self._watchdog.watching(connection.fileno(), 10.0):
+                        self._hear(connection, on_growth)
+            self._closing.wait(_POLL_S)
+
+    def _hear(self, connection: Connection, on_growth: Callable[[int], None]) -> None:
+        heard = 0
+        for notification in connection.notifies(timeout=_POLL_S, stop_after=1):
+            heard = int(notification.payload)
+        if not heard:
+            row = connection.execute("SELECT last_sequence FROM log WHERE id = 1").fetchone()
+            heard = row[0] if row else 0
+        on_growth(heard)
+
+    # -- opening and closing --------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        """Ends the reads that are running, as if they had taken too long."""
+        self._closing.set()
+        with self._reading_lock:
+            running = list(self._reading)
+        for driver in running:
+            with suppress(psycopg.Error):
+                driver.cancel_safe(timeout=1.0)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._closing.set()
+        if self._follower is not None:
+            self._follower.join()
+        self._readers.dispose()
+        if self._writer is not None:
+            self._writer.close()
+        self._watchdog.close()
+
+    def _connected(self, settings: dict[str, str], *, autocommit: bool = True) -> Connection:
+        given = conninfo_to_dict(self._url)
+        ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        options = f"{given.pop('options', '') or ''} {ours}".strip()
+        return psycopg.connect(
+            make_conninfo("", **(_NETWORK | given | {"options": options})),
+            autocommit=autocommit,
+            # A statement that was to be prepared in a pipeline that failed is taken for prepared.
+            prepare_threshold=None,
+        )
+
+    def _migrate(self) -> None:
+        """Under a lock of its own: sidecars of a fleet start together."""
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: self._connected(_migrating(), autocommit=False),
+            poolclass=QueuePool,
+            pool_size=1,
+        )
+        try:
+            with engine.begin() as connection:
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION,))
+                migrate(connection, self._where)
+        except DBAPIError as error:
+            raise ConfigurationError(f"cannot open {self._where}: {error.orig}") from error
+        finally:
+            engine.dispose()
+
+
+# Any number but the lane's.
+_MIGRATION = 0x6D69677261746521 % (1 << 62)
+
+
+def _write_settings(durability: str) -> dict[str, str]:
+    return _COMMON | {
+        "synchronous_commit": _SYNCHRONOUS[durability],
+        "default_transaction_isolation": "read\\ committed",
+        "lock_timeout": f"{_LANE_WAIT_S}s",
+        "statement_timeout": f"{_STATEMENT_S}s",
+        "idle_in_transaction_session_timeout": f"{_IDLE_S}s",
+    }
+
+
+def _read_settings(read_time_s_max: float) -> dict[str, str]:
+    return _COMMON | {
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{int(read_time_s_max * 1e3)}ms",
+        "idle_in_transaction_session_timeout": f"{int(read_time_s_max * 1e3) + _IDLE_S * 1000}ms",
+    }
+
+
+def _follow_settings() -> dict[str, str]:
+    return {"default_transaction_read_only": "on", "statement_timeout": f"{_IDLE_S}s"}
+
+
+def _migrating() -> dict[str, str]:
+    return {"lock_timeout": "60s"}
+
+
+def _check_server(connection: Connection, durability: str, where: str) -> None:
+    """Raises ConfigurationError when this server cannot keep what we promise."""
+    if connection.info.server_version < _VERSION_MIN:
+        raise ConfigurationError(f"{where}: Postgres 13 or newer is needed")
+    row = connection.execute(
+        "SELECT current_setting('fsync'), current_setting('full_page_writes'),"
+        " current_setting('server_encoding'), pg_is_in_recovery()"
+    ).fetchone()
+    assert row is not None
+    fsync, full_page_writes, encoding, is_standby = row
+    if is_standby:
+        raise ConfigurationError(
+            f"{where} is a standby; name all hosts and target_session_attrs=read-write"
+        )
+    if encoding != "UTF8":
+        raise ConfigurationError(f"{where}: the database's encoding must be UTF8, not {encoding}")
+    if durability == "power_loss" and (fsync, full_page_writes) != ("on", "on"):
+        raise ConfigurationError(
+            f"{where}: fsync is {fsync} and full_page_writes is {full_page_writes}, so nothing"
+            " survives a loss of power; turn both on, or set durability to process_crash"
+        )
+
+
+def _described(url: str) -> str:
+    """The database without its password."""
+    given = conninfo_to_dict(url)
+    host = given.get("host") or given.get("hostaddr") or "the local socket"
+    return f"Postgres database {given.get('dbname') or ''!r} on {host}"
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# The lane is held by another sidecar, or the connection was lost: nothing was stored, or doing it
+# again finds that it was.
+_PASSING = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
+
+
+def _refusal(error: psycopg.Error) -> Unavailable:
+    words = RuntimeError(_words(error))
+    is_lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    if isinstance(error, _PASSING) or is_lost or (error.sqlstate or "").startswith(("08", "57P")):
+        return busy(words)
+    return unavailable(words)

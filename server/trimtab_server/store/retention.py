@@ -1,0 +1,169 @@
+"""Retention: old events of a kind become tombstones.
+
+A tombstone keeps what the promises of the log need: the sequence, so that the log stays gapless;
+the id and a digest of the body, so that a resend is still a duplicate; the producer's number. What
+readers ask for is gone. Pruning works through one kind in the order of the log, so one number says
+what is missing: everything of the kind up to `pruned_kinds.through_sequence`.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import Connection, func, text
+from sqlmodel import col, select
+
+from trimtab_server.errors import ConfigurationError
+from trimtab_server.store.claims import PRUNED_KIND, PRUNED_TIME_NS, body_digest
+from trimtab_server.store.database import Writer
+from trimtab_server.store.migrate import head_revision
+from trimtab_server.store.refusals import busy, unavailable
+from trimtab_server.store.sqlite import SqliteWriter, sqlite_path
+from trimtab_server.store.tables import PrunedKindRow
+
+# Rows of one transaction: some tens of milliseconds in which nothing is recorded.
+_ROWS = 1_000
+# Seconds to wait for a sidecar's commit; under full load there is a gap between two of them.
+_WAIT_S = 30.0
+_OLDEST = (
+    "SELECT sequence, ingest_time_ns, source, environment, run_id, body FROM events"
+    " WHERE kind = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+)
+_BURY = (
+    f"UPDATE events SET kind = {PRUNED_KIND}, source = '', environment = 0, run_id = NULL,"
+    f" event_time_ns = {PRUNED_TIME_NS}, available_time_ns = {PRUNED_TIME_NS}, signal_id = NULL,"
+    " strategy = NULL, symbol = NULL, body = ? WHERE sequence = ?"
+)
+_COUNT_DOWN = (
+    "UPDATE event_counts SET event_count = event_count - ?, byte_count = byte_count - ?"
+    " WHERE source = ? AND environment = ? AND run_id = ? AND kind = ?"
+)
+_REMEMBER = (
+    "INSERT INTO pruned_kinds (kind, through_sequence, event_count) VALUES (?, ?, ?)"
+    " ON CONFLICT (kind) DO UPDATE SET through_sequence = excluded.through_sequence,"
+    " event_count = pruned_kinds.event_count + excluded.event_count"
+)
+
+
+class Pruned(NamedTuple):
+    """How many events of a kind one transaction pruned, their bytes, and whether older ones than
+    asked for are left."""
+
+    event_count: int
+    byte_count: int
+    has_more: bool
+
+
+class _Writable(Protocol):
+    def writing(self) -> Any: ...
+
+
+def prune_some(database: _Writable, kind: int, before_ns: int, rows_max: int = _ROWS) -> Pruned:
+    """What one transaction pruned of the events of `kind` that were ingested before `before_ns`,
+    oldest first; nothing when the oldest that is left is younger. Raises Unavailable."""
+    with database.writing() as writer:
+        known = writer.execute(
+            "SELECT through_sequence FROM pruned_kinds WHERE kind = ?", (kind,)
+        ).fetchone()
+        rows = writer.execute(_OLDEST, (kind, known[0] if known else 0, rows_max)).fetchall()
+        old = list(takewhile(lambda row: row[1] < before_ns, rows))
+        if old:
+            _bury(writer, kind, old)
+    return Pruned(len(old), sum(len(row[-1]) for row in old), len(old) == rows_max)
+
+
+def _bury(writer: Writer, kind: int, old: Sequence[Any]) -> None:
+    counts: Counter[tuple[str, int, str]] = Counter()
+    byte_counts: Counter[tuple[str, int, str]] = Counter()
+    for _, _, source, environment, run_id, body in old:
+        group = (source, environment, run_id or "")
+        counts[group] += 1
+        byte_counts[group] += len(body)
+    with writer.together():
+        writer.executemany(_BURY, [(body_digest(row[-1]), row[0]) for row in old])
+        writer.executemany(
+            _COUNT_DOWN,
+            [(count, byte_counts[group], *group, kind) for group, count in counts.items()],
+        )
+        writer.execute("DELETE FROM event_counts WHERE kind = ? AND event_count = 0", (kind,))
+        writer.execute(_REMEMBER, (kind, old[-1][0], len(old)))
+
+
+def prunable_count(connection: Connection, kind: int, before_ns: int) -> int:
+    """How many events of `kind` were ingested before `before_ns`; reads all of the kind."""
+    found = connection.execute(
+        text("SELECT count(*) FROM events WHERE kind = :kind AND ingest_time_ns < :before_ns"),
+        {"kind": kind, "before_ns": before_ns},
+    )
+    return int(found.scalar_one())
+
+
+def pruned_through(connection: Connection, kinds: Sequence[int]) -> int:
+    """The last sequence at which an event of one of `kinds` (empty = of any) was pruned; 0 when
+    none was."""
+    query = select(func.max(col(PrunedKindRow.through_sequence)))
+    if kinds:
+        query = query.where(col(PrunedKindRow.kind).in_(kinds))
+    return connection.scalar(query) or 0
+
+
+def first_kept(connection: Connection) -> int:
+    """The first sequence that is no tombstone; 0 when there is none."""
+    if not pruned_through(connection, ()):
+        return connection.scalar(text("SELECT min(sequence) FROM events")) or 0
+    kinds = connection.scalars(text("SELECT DISTINCT kind FROM event_counts")).all()
+    # By the index of kinds, which holds nothing of what was pruned.
+    first = text("SELECT sequence FROM events WHERE kind = :kind ORDER BY sequence LIMIT 1")
+    found = [connection.scalar(first, {"kind": kind}) for kind in kinds]
+    return min((sequence for sequence in found if sequence is not None), default=0)
+
+
+class SharedFile:
+    """A SQLite file that a sidecar may be serving, for work that numbers nothing: a connection of
+    its own beside the sidecar's, without the lock that keeps a second sidecar out."""
+
+    def __init__(self, url: str) -> None:
+        """Opens the file. Raises ConfigurationError when it is not there or has another schema."""
+        path = sqlite_path(url)
+        self._connection = _connected(path)
+        try:
+            row = self._connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise ConfigurationError(f"{path} holds no trimtab log: {error}") from error
+        if row != (head_revision(),):
+            self._connection.close()
+            raise ConfigurationError(
+                f"{path} has the schema of another version; start its sidecar once with this one"
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[SqliteWriter]:
+        """A transaction that commits at the end of the block. Raises Unavailable."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield SqliteWriter(connection)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise (busy if "locked" in str(error) else unavailable)(error) from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(
+            f"{path.as_uri()}?mode=rw", uri=True, timeout=_WAIT_S, isolation_level=None
+        )
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"cannot open {path}: {error}") from error

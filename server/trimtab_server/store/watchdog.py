@@ -1,0 +1,48 @@
+"""Cuts connections whose answer never comes: a driver waits for ever on a network that swallows
+everything, or on a server that stands still."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+_LOOK_S = 0.25
+
+
+class Watchdog:
+    """One thread that shuts sockets down when their time is up. Its clock is `monotonic`."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._deadlines: dict[int, float] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="trimtab-watchdog", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def watching(self, fd: int, seconds: float) -> Iterator[None]:
+        """The socket `fd` is shut down when the block takes longer than `seconds`."""
+        with self._lock:
+            self._deadlines[fd] = self._monotonic() + seconds
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._deadlines.pop(fd, None)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._closing.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(_LOOK_S):
+            now_s = self._monotonic()
+            # Under the lock: a socket that is still watched is still open.
+            with self._lock:
+                for fd in [fd for fd, end_s in self._deadlines.items() if end_s <= now_s]:
+                    del self._deadlines[fd]
+                    with suppress(OSError), socket.socket(fileno=os.dup(fd)) as connection:
+                        connection.shutdown(socket.SHUT_RDWR)

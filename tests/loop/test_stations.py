@@ -1,0 +1,167 @@
+"""Stations: in order, each event once, wherever the lease is."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from uuid import NAMESPACE_OID, uuid5
+
+import pytest
+
+from tests.store.conftest import Backend, backend  # noqa: F401  (a fixture)
+from tests.store.log_events import an_event, unary
+from trimtab_server.domain.events import Append, EventFilter, EventKind, StoredEvent
+from trimtab_server.loop.ingest import Ingest, IngestLimits
+from trimtab_server.loop.readers import Readers
+from trimtab_server.loop.stations import StationRunner
+from trimtab_server.store.store import Store
+from trimtab_server.telemetry import Telemetry
+
+_LIMITS = IngestLimits(100, 1 << 20, 0.0, 1_000, 1 << 24)
+_WAIT_S_MAX = 30.0
+
+
+class Echo:
+    """Derives one event from each that is not derived; notes what it was given."""
+
+    name = "echo"
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.starts: list[int] = []
+
+    def start(self, cursor: int) -> None:
+        """Notes where."""
+        self.starts.append(cursor)
+
+    def derive(self, events: Sequence[StoredEvent]) -> list[Append]:
+        """An event that says which one it comes from."""
+        derived = []
+        for stored in events:
+            if not stored.body.startswith(b"echo"):
+                self.seen.append(stored.sequence)
+                event_id = uuid5(NAMESPACE_OID, f"echo-{stored.sequence}").bytes
+                event = an_event(0, kind=EventKind.METRIC_RECORDED, body=b"echo-" + stored.body)
+                derived.append(unary(event._replace(event_id=event_id)))
+        return derived
+
+
+@asynccontextmanager
+async def running(store: Store, holder: str) -> AsyncIterator[tuple[Echo, Ingest, StationRunner]]:
+    """A station on a store, as a sidecar runs it."""
+    echo, readers, telemetry = Echo(), Readers(2, 8), Telemetry()
+    ingest = Ingest(store, _LIMITS, telemetry, time.monotonic, time.time_ns)
+    ingest.start()
+    loop = asyncio.get_running_loop()
+
+    def grown(last: int) -> None:
+        # The store outlives the loop here.
+        if not loop.is_closed():
+            ingest.heard(last)
+
+    store.follow(grown)
+    runner = StationRunner(echo, store, ingest, readers, telemetry, holder, time.monotonic)
+    runner.start()
+    yield echo, ingest, runner
+    await runner.stop()
+    await ingest.stop()
+    readers.close()
+
+
+async def _until_echoed(store: Store, count: int) -> list[bytes]:
+    """The bodies of the log, once it holds `count` echoes."""
+    deadline = time.monotonic() + _WAIT_S_MAX
+    while True:
+        page = await asyncio.to_thread(store.events.tail, EventFilter(), 0, 10_000, 1 << 24)
+        bodies = [event.body for event in page.events]
+        if sum(body.startswith(b"echo") for body in bodies) >= count:
+            return bodies
+        assert time.monotonic() < deadline, f"{bodies} after {_WAIT_S_MAX} s"
+        await asyncio.sleep(0.02)
+
+
+def _bodies(numbers: range) -> list[Append]:
+    return [unary(an_event(n, body=b"n%d" % n)) for n in numbers]
+
+
+async def _record(ingest: Ingest, numbers: range) -> None:
+    for append in _bodies(numbers):
+        await (await ingest.submit(append, urgent=True))
+
+
+async def test_each_event_goes_through_a_station_once_and_in_order(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """What it derives stands in the log once, whatever was stored before it started."""
+    store = backend.open()
+    store.append(_bodies(range(1, 6)))
+    async with running(store, "one") as (echo, ingest, _):
+        await _record(ingest, range(6, 11))
+        bodies = await _until_echoed(store, 10)
+    assert sorted(bodies) == sorted(
+        [b"n%d" % n for n in range(1, 11)] + [b"echo-n%d" % n for n in range(1, 11)]
+    )
+    assert echo.seen == sorted(echo.seen)
+    assert len(echo.seen) == 10
+
+
+async def test_a_station_goes_on_where_it_was(backend: Backend) -> None:  # noqa: F811
+    """After a restart it derives nothing again and skips nothing."""
+    store = backend.open()
+    async with running(store, "one") as (_, ingest, _):
+        await _record(ingest, range(1, 4))
+        await _until_echoed(store, 3)
+    store = backend.reopen(store)
+    async with running(store, "two") as (echo, ingest, _):
+        await _record(ingest, range(4, 7))
+        await _until_echoed(store, 6)
+    assert echo.starts[0] >= 3
+    assert len(echo.seen) == 3
+
+
+def test_a_lease_has_one_holder_at_a_time(backend: Backend) -> None:  # noqa: F811
+    """The next holder gets a larger key, and a write under the older one is refused whole."""
+    store = backend.open()
+    first = store.stations.lease("echo", "one", 60.0)
+    assert first is not None
+    assert store.stations.lease("echo", "one", 60.0) == first
+    if backend.name == "postgresql":
+        assert store.stations.lease("echo", "two", 60.0) is None
+    store.stations.release(first)
+    second = store.stations.lease("echo", "two", 60.0)
+    assert second is not None
+    assert second.key > first.key
+    assert store.stations.advance(first, 5, [unary(an_event(1))]) is None
+    assert store.info().last_sequence == 0
+    done = store.stations.advance(second, 5, [unary(an_event(1))])
+    assert done is not None
+    assert done[0].sequences == [1]
+    assert store.stations.lease("echo", "two", 60.0) == second._replace(cursor=5)
+
+
+def test_a_cursor_never_goes_back(backend: Backend) -> None:  # noqa: F811
+    """A late step of the same holder changes nothing."""
+    store = backend.open()
+    lease = store.stations.lease("echo", "one", 60.0)
+    assert lease is not None
+    assert store.stations.advance(lease, 7) == []
+    assert store.stations.advance(lease, 6) is None
+
+
+async def test_two_sidecars_run_a_station_once(backend: Backend) -> None:  # noqa: F811
+    """Both record, one of them derives; when it stops, the other goes on without a gap."""
+    if backend.name == "sqlite":
+        pytest.skip("a SQLite file has one sidecar at a time")
+    one, two = backend.open(), backend.open()
+    async with running(two, "two") as (second, second_ingest, _):
+        async with running(one, "one") as (first, first_ingest, _):
+            await asyncio.gather(
+                _record(first_ingest, range(1, 20)), _record(second_ingest, range(101, 120))
+            )
+            await _until_echoed(two, 38)
+        await _record(second_ingest, range(201, 211))
+        bodies = await _until_echoed(two, 48)
+    assert sum(body.startswith(b"echo") for body in bodies) == 48
+    assert len(set(bodies)) == len(bodies) == 96
+    assert len(first.seen) + len(second.seen) == 48
+    assert set(first.seen).isdisjoint(second.seen)
