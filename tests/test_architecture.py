@@ -30,6 +30,7 @@ _MAY_IMPORT: dict[str, set[str]] = {
     "store": {"store", "domain", "errors"},
     "loop": {"loop", "store", "domain", "errors", "telemetry"},
     "reports": {"store", "domain", "errors"},
+    "maintenance": {"store", "domain", "errors"},
     "rpc": {"rpc", "loop", "reports", "domain", "errors", "telemetry", CONTRACT},
     "cli": {"cli", "demo", "domain", "settings", CLIENT},
     "demo": {"demo", "domain", CLIENT},
@@ -45,12 +46,16 @@ _NEVER_IMPORT: dict[str, set[str]] = {
     "store": {"grpc", "google", "asyncio"},
     "loop": {"grpc", "google", *_SQL},
     "reports": {"grpc", "google", *_SQL},
+    "maintenance": {"grpc", "google", *_SQL},
     "rpc": {"sklearn", *_SQL},
 }
 _CLIENT_MAY_IMPORT = {CLIENT, CONTRACT, "grpc", "google", "opentelemetry"}
-# The only file of a layer that may import another one: `trimtab serve` starts the app and says
-# what is wrong with its configuration.
-_DOORS = {("cli/serve.py", "app"), ("cli/serve.py", "errors")}
+# The only files of a layer that may import another one: `trimtab serve` starts the app and says
+# what is wrong with its configuration; maintenance works on a database that nobody need serve.
+_DOORS = {
+    *(("cli/serve.py", "app"), ("cli/serve.py", "errors")),
+    *(("cli/maintenance.py", "app"), ("cli/maintenance.py", "errors")),
+}
 
 _CLOCK_AND_CHANCE = re.compile(
     r"(time\.(time|monotonic|perf_counter|process_time|thread_time)(_ns)?|time\.clock_gettime(_ns)?"

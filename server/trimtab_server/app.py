@@ -11,17 +11,27 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from uuid import UUID, uuid4
 
 from google.protobuf.duration_pb2 import Duration
 
 from trimtab.v1 import event_service_pb2
 from trimtab_server import __version__
+from trimtab_server.domain.events import EventKind
+from trimtab_server.domain.retention import kept_days
 from trimtab_server.errors import ConfigurationError
 from trimtab_server.exporters import Targets, set_up_logs, set_up_telemetry
+from trimtab_server.loop.health import Health, HealthLimits
 from trimtab_server.loop.ingest import Ingest, IngestLimits
 from trimtab_server.loop.readers import Readers
+from trimtab_server.loop.retention import Retention
+from trimtab_server.loop.stations import Station, StationRunner
+from trimtab_server.maintenance import Check, PrunedKind
+from trimtab_server.maintenance import examination as examine
+from trimtab_server.maintenance import prune as prune_log
 from trimtab_server.reports import EventQueries
 from trimtab_server.rpc.admin_service import AdminService, ServerFacts
 from trimtab_server.rpc.convert import EventReader, same_content
@@ -31,12 +41,22 @@ from trimtab_server.rpc.intake import BatchLimits, Intake
 from trimtab_server.rpc.interceptors import Answers
 from trimtab_server.rpc.server import SERVICES, GrpcServer
 from trimtab_server.settings import Settings
+from trimtab_server.store.backup import Copied
+from trimtab_server.store.backup import back_up as copy_log
+from trimtab_server.store.backup import renew as renew_log
+from trimtab_server.store.backup import restore as restore_log
+from trimtab_server.store.database import backend_of
+from trimtab_server.store.inspection import LogFacts
 from trimtab_server.store.store import Store
 from trimtab_server.telemetry import (
     METRIC_BYTES_BUFFERED,
+    METRIC_COLLECTION_SHARE,
+    METRIC_DISK_FREE_BYTES,
     METRIC_EVENTS_BUFFERED,
+    METRIC_READY,
     METRIC_STREAMS,
     METRIC_WATCHERS,
+    METRIC_WRITER_OLDEST_AGE,
     Telemetry,
 )
 
@@ -51,25 +71,81 @@ _FLUSH_SHARE = 0.1
 _GC_THRESHOLDS = (50_000, 20, 50)
 
 
-def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Runs a sidecar until SIGTERM or SIGINT; calls `on_ready` with its address.
+def serve(
+    settings: Settings, on_ready: Callable[[str], None], stations: Sequence[Station] = ()
+) -> None:
+    """Runs a sidecar until SIGTERM or SIGINT; calls `on_ready` with its address. Of the sidecars on
+    one database, one at a time runs each of `stations`.
 
     Raises ConfigurationError when it cannot start.
     """
+    _kept_days(settings)
     _refuse_taken(settings.listen)
     set_up_logs(settings.log_level, settings.log_format)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # What start-up made stays; what requests make dies young or is counted by the thousand.
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
-    asyncio.run(Sidecar(settings).run(on_ready))
+    asyncio.run(Sidecar(settings, stations).run(on_ready))
+
+
+def back_up(settings: Settings, target: Path, *, force: bool) -> Copied:
+    """A copy of the log at `target`. Raises ConfigurationError and Unavailable."""
+    if backend_of(settings.database_url) != "sqlite":
+        raise ConfigurationError(
+            "a Postgres database is copied by its own tools: pg_basebackup with an archive of the"
+            " write-ahead log, or pg_dump; the README tells how, and what follows a restore"
+        )
+    return copy_log(settings.database_url, target, force=force)
+
+
+def restore(settings: Settings, backup: Path | None) -> tuple[LogFacts, Path | None]:
+    """The log under its new log_id, put back from `backup` (None = by other means), and where the
+    database that was there is kept. Raises ConfigurationError and Unavailable; nothing has changed
+    then."""
+    url = settings.database_url
+    if backup is None:
+        return renew_log(url, uuid4, time.time_ns()), None
+    if backend_of(url) != "sqlite":
+        raise ConfigurationError(
+            "a backup file goes into a SQLite database; put Postgres back with its own tools, then"
+            " run trimtab restore without a file"
+        )
+    done = restore_log(backup, url, uuid4, time.time_ns())
+    return done.log, done.kept_aside
+
+
+def prune(settings: Settings, *, dry_run: bool) -> Iterator[PrunedKind]:
+    """What the setting `retention` prunes now, kind by kind; with `dry_run` what it would."""
+    return prune_log(
+        settings.database_url, _kept_days(settings), time.time_ns(), dry_run=dry_run
+    )
+
+
+def examination(settings: Settings, *, full: bool) -> Iterator[Check]:
+    """The checks of `trimtab doctor`, as each is done."""
+    return examine(
+        settings.database_url,
+        full=full,
+        durability=settings.durability,
+        disk_free_bytes_min=settings.disk_free_bytes_min,
+        now_ns=time.time_ns(),
+    )
+
+
+def _kept_days(settings: Settings) -> dict[EventKind, float]:
+    try:
+        return kept_days(settings.retention)
+    except ValueError as error:
+        raise ConfigurationError(f"setting {error}") from error
 
 
 class Sidecar:
     """All parts of one sidecar."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stations: Sequence[Station] = ()) -> None:
         self._settings = settings
+        self._stations = stations
         self._boot_id = str(uuid4())
         self._start_time_ns = time.time_ns()
 
@@ -89,11 +165,18 @@ class Sidecar:
             closing.callback(readers.close)
             closing.callback(store.interrupt)
             ingest = self._ingest(store, telemetry)
-            server = self._server(store, ingest, readers, telemetry)
+            health = self._health(store, ingest, telemetry)
+            server = self._server(store, ingest, readers, health, telemetry)
+            retention = self._retention(store, telemetry)
+            stations = self._station_runners(store, ingest, readers, telemetry)
             ingest.start()
+            store.follow(ingest.heard)
             try:
                 await server.start()
                 telemetry.log_info("serving", address=server.address, log_id=store.log_id)
+                retention.start()
+                for station in stations:
+                    station.start()
                 on_ready(server.address)
                 _notify("READY=1")
                 await stop.wait()
@@ -101,6 +184,9 @@ class Sidecar:
                 telemetry.log_info("stopping")
                 await server.stop(settings.grace_s * _CALLERS_SHARE)
             finally:
+                for station in stations:
+                    await station.stop()
+                await asyncio.to_thread(retention.stop)
                 await ingest.stop()
 
     def _telemetry(self) -> tuple[Telemetry, Callable[[], None]]:
@@ -135,14 +221,53 @@ class Sidecar:
         )
         return Ingest(store, limits, telemetry, time.monotonic, time.time_ns)
 
-    def _server(
+    def _station_runners(
         self, store: Store, ingest: Ingest, readers: Readers, telemetry: Telemetry
+    ) -> list[StationRunner]:
+        parts = (store, ingest, readers, telemetry, self._boot_id, time.monotonic)
+        return [StationRunner(station, *parts) for station in self._stations]
+
+    def _retention(self, store: Store, telemetry: Telemetry) -> Retention:
+        return Retention(
+            store, _kept_days(self._settings), self._boot_id, telemetry, time.time_ns
+        )
+
+    def _health(self, store: Store, ingest: Ingest, telemetry: Telemetry) -> Health:
+        limits = HealthLimits(self._settings.disk_free_bytes_min, self._settings.writer_stuck_s_max)
+        health = Health(store, ingest, limits, telemetry, time.time_ns)
+        telemetry.observe(METRIC_READY, lambda: int(health.is_ready), "1 while ready.")
+        telemetry.observe_conditions(lambda: [(each.name, each.ok) for each in health.conditions])
+        telemetry.observe(
+            METRIC_DISK_FREE_BYTES,
+            lambda: health.disk.free_bytes if health.disk else None,
+            "Free bytes of the database's file system.",
+        )
+        telemetry.observe(
+            METRIC_WRITER_OLDEST_AGE,
+            lambda: ingest.waits().oldest_s or 0.0,
+            "How long the oldest accepted work has waited for its commit.",
+            unit="s",
+        )
+        telemetry.observe(
+            METRIC_COLLECTION_SHARE,
+            lambda: health.collection_share,
+            "Stored events as a share of those stored, rejected or lost, over the last minute.",
+        )
+        return health
+
+    def _server(
+        self,
+        store: Store,
+        ingest: Ingest,
+        readers: Readers,
+        health: Health,
+        telemetry: Telemetry,
     ) -> GrpcServer:
         settings = self._settings
         queries = EventQueries(store)
         skew_ns = int(settings.future_skew_s_max * 1e9)
         intake = Intake(
-            EventReader(settings.event_bytes_max, skew_ns, time.time_ns),
+            EventReader(settings.event_bytes_max, skew_ns, _clock_not_set_back()),
             BatchLimits(settings.batch_events_max, settings.batch_bytes_max),
             is_tracing=telemetry.is_tracing,
         )
@@ -154,6 +279,7 @@ class Sidecar:
             window_bytes=settings.window_bytes,
             retry_after_s=1.0,
             new_event_id=_new_event_id,
+            new_stream_key=partial(secrets.randbits, 63),
             now_ns=time.time_ns,
         )
         service_limits = ServiceLimits(
@@ -166,7 +292,7 @@ class Sidecar:
             services=SERVICES,
             limits=limits,
             durability=settings.durability,
-            store="sqlite",
+            store=store.backend,
             start_time_ns=self._start_time_ns,
         )
         telemetry.observe(
@@ -179,7 +305,8 @@ class Sidecar:
             return GrpcServer(
                 settings.listen,
                 events,
-                AdminService(facts, queries, readers, time.time_ns),
+                AdminService(facts, queries, readers, ingest, health, events, time.time_ns),
+                health,
                 [Answers(telemetry, time.monotonic)],
                 settings.batch_bytes_max,
                 with_reflection=settings.reflection is not False,
@@ -225,6 +352,13 @@ def _refuse_taken(listen: str) -> None:
         is_taken = error.errno == errno.EADDRINUSE
     if is_taken:
         raise ConfigurationError(f"cannot listen on {listen}: another process does")
+
+
+def _clock_not_set_back() -> Callable[[], int]:
+    """The wall clock, or what it would show had nobody set it back since the start: when somebody
+    does, the engines' present is no event from the future."""
+    ahead_ns = time.time_ns() - time.monotonic_ns()
+    return lambda: max(time.time_ns(), time.monotonic_ns() + ahead_ns)
 
 
 def _new_event_id() -> str:

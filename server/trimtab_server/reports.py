@@ -12,6 +12,8 @@ from trimtab_server.domain.events import (
     RejectedEvent,
     StoredEvent,
 )
+from trimtab_server.domain.reasons import Reason
+from trimtab_server.errors import OutOfRange
 from trimtab_server.store.store import Store
 
 # A page of a list stays well below gRPC's default message limit of 4 MiB.
@@ -48,9 +50,22 @@ class EventQueries:
         """A page of the events that match."""
         return self._store.events.page(wanted, order, event_count_max, PAGE_BYTES_MAX, position)
 
-    def tail(self, wanted: EventFilter, after: int) -> LogPage:
-        """A page of the tail behind sequence `after`."""
-        return self._store.events.tail(wanted, after, TAIL_SPAN_MAX, TAIL_BYTES_MAX)
+    def tail(self, wanted: EventFilter, after: int, known_pruned: int) -> LogPage:
+        """A page of the tail behind sequence `after`. Raises OutOfRange (SEQUENCE_PRUNED) when
+        retention went on beyond `known_pruned` and took what the page would have held."""
+        page = self._store.events.tail(wanted, after, TAIL_SPAN_MAX, TAIL_BYTES_MAX)
+        if page.pruned_sequence > max(after, known_pruned):
+            raise _pruned(after, page.pruned_sequence)
+        return page
+
+    def pruned_sequence(self, wanted: EventFilter, after: int) -> int:
+        """The last sequence at which an event of a wanted kind was pruned, or 0. Raises OutOfRange
+        (SEQUENCE_PRUNED) when that lies behind `after`, unless that is 0: who reads from the
+        beginning begins with what is kept."""
+        pruned = self._store.events.pruned_through(wanted.kinds)
+        if 0 < after < pruned:
+            raise _pruned(after, pruned)
+        return pruned
 
     def stats(self, source: str | None, environment: int | None, run_id: str | None) -> Stats:
         """Counts; the cost does not depend on the size of the log."""
@@ -66,3 +81,11 @@ class EventQueries:
     def info(self) -> LogInfo:
         """Identity and bounds of the log."""
         return self._store.info()
+
+
+def _pruned(after: int, pruned: int) -> OutOfRange:
+    return OutOfRange(
+        Reason.SEQUENCE_PRUNED,
+        f"retention has pruned events behind {after}; nothing is missing from {pruned + 1} on",
+        metadata={"first_sequence": str(pruned + 1)},
+    )

@@ -19,7 +19,7 @@ class SettingsError(ValueError):
 
 ENV_PREFIX = "TRIMTAB_"
 # Ours, but no settings of the sidecar: the client's, the command line's, the tests'.
-_OTHER_VARIABLES = ("ADDRESS", "CONFIG", "TEST_DIR")
+_OTHER_VARIABLES = ("ADDRESS", "CONFIG", "SPOOL_DIR", "TEST_DIR")
 
 
 class Settings(BaseSettings):
@@ -90,6 +90,22 @@ class Settings(BaseSettings):
     )
     rejected_events_max: int = Field(
         10_000, ge=1, le=10_000_000, description="Rejected events kept for their owner."
+    )
+    retention: str = Field(
+        "",
+        description="Days to keep events of a kind: MARKET_TICK=7,MARKET_BAR=30; others for good.",
+    )
+    disk_free_bytes_min: int = Field(
+        256 << 20,
+        ge=0,
+        le=1 << 60,
+        description="Free bytes of the disk below which the sidecar is not ready (SQLite).",
+    )
+    writer_stuck_s_max: float = Field(
+        10.0,
+        ge=0.1,
+        le=3_600,
+        description="Seconds of a commit or of waiting for one after which it is not ready.",
     )
     grace_s: float = Field(10.0, ge=0.1, le=300, description="Seconds for an orderly shutdown.")
     reflection: bool | None = Field(

@@ -44,6 +44,11 @@ METRIC_STREAMS = "trimtab_streams_open"
 METRIC_WATCHERS = "trimtab_watchers_open"
 METRIC_RPCS = "trimtab_rpcs"
 METRIC_RPC_DURATION = "trimtab_rpc_duration"
+METRIC_READY = "trimtab_ready"
+METRIC_CONDITION = "trimtab_condition_ok"
+METRIC_DISK_FREE_BYTES = "trimtab_disk_free_bytes"
+METRIC_WRITER_OLDEST_AGE = "trimtab_writer_oldest_age"
+METRIC_COLLECTION_SHARE = "trimtab_collection_share"
 
 LABEL_KIND = "kind"
 LABEL_SOURCE = "source"
@@ -51,6 +56,7 @@ LABEL_STATUS = "status"
 LABEL_REASON = "reason"
 LABEL_METHOD = "method"
 LABEL_CODE = "code"
+LABEL_CONDITION = "condition"
 
 STATUS_STORED = "stored"
 STATUS_DUPLICATE = "duplicate"
@@ -128,13 +134,25 @@ class Telemetry:
             explicit_bucket_boundaries_advisory=_LATENCY_S,
         )
 
-    def observe(self, name: str, value: Callable[[], float], description: str) -> None:
-        """Reports `value()` as the gauge `name` at every collection."""
+    def observe(
+        self, name: str, value: Callable[[], float | None], description: str, unit: str = ""
+    ) -> None:
+        """Reports `value()` as the gauge `name` at every collection, None as nothing."""
 
         def callback(_options: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(value())]
+            found = value()
+            return [] if found is None else [Observation(found)]
 
-        self._meter.create_observable_gauge(name, [callback], description=description)
+        self._meter.create_observable_gauge(name, [callback], unit, description)
+
+    def observe_conditions(self, conditions: Callable[[], Iterable[tuple[str, bool]]]) -> None:
+        """Reports each condition of the server's health, by name, as 1 or 0."""
+
+        def callback(_options: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(int(ok), {LABEL_CONDITION: name}) for name, ok in conditions()]
+
+        words = "1 while the condition holds."
+        self._meter.create_observable_gauge(METRIC_CONDITION, [callback], description=words)
 
     def log_defect(self, words: str, error: Exception, traceparent: str = "") -> None:
         """Writes a failure that nobody foresaw, with its traceback and the caller's trace."""
@@ -145,6 +163,17 @@ class Telemetry:
     def log_info(self, words: str, **values: object) -> None:
         """Writes a step in the life of the server."""
         self._log.info(words, **values)
+
+    def log_warning(self, words: str, **values: object) -> None:
+        """Writes a failure that is tried again."""
+        self._log.warning(words, **values)
+
+    def log_condition(self, name: str, message: str) -> None:
+        """Writes that a condition of the server's health fails, and why, or holds again."""
+        if message:
+            self._log.warning("not ready", condition=name, reason=message)
+        else:
+            self._log.info("ready again", condition=name)
 
     def rpc_finished(self, method: str, code: str, duration_s: float | None) -> None:
         """Counts an RPC; streams pass no duration."""

@@ -161,7 +161,8 @@ def test_a_second_sidecar_on_the_same_socket_is_refused(
 @pytest.mark.parametrize(
     ("database", "words"),
     [
-        ("postgresql://localhost/x", "database: this version stores in SQLite, not 'postgresql'"),
+        ("mysql://localhost/x", "database: the log is kept in SQLite or Postgres, not in 'mysql'"),
+        ("postgresql://127.0.0.1:1/x", "cannot open Postgres database 'x' on 127.0.0.1"),
         ("sqlite://", "database: a file is needed"),
         ("sqlite:///:memory:", "database: a file is needed"),
         (":memory:", "database: a file is needed"),

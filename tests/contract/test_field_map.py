@@ -120,7 +120,8 @@ def test_record_becomes_valid_events(design: dict[str, Any], record: Record) -> 
     reader = EventReader(64 << 10, 60 * 10**9, lambda: NOW_NS)
     for event in all_events(design, record):
         assert isinstance(event, event_pb2.Event)
-        assert isinstance(reader.read(event), Event), reader.read(event)
+        (item,) = reader.read([event])
+        assert isinstance(item, Event), item
 
 
 def test_server_refuses_a_record_that_lacks_what_the_engine_knows() -> None:
@@ -128,7 +129,7 @@ def test_server_refuses_a_record_that_lacks_what_the_engine_knows() -> None:
     design = DESIGNS["S0-04 SIGNAL_GENERATED"]
     event = to_events(design, samples(design)[0])["signal"]
     event.ClearField("signal_id")
-    refused = EventReader(64 << 10, 60 * 10**9, lambda: NOW_NS).read(event)
+    (refused,) = EventReader(64 << 10, 60 * 10**9, lambda: NOW_NS).read([event])
     assert "signal_id" in str(refused)
 
 

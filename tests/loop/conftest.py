@@ -10,6 +10,7 @@ import pytest
 from trimtab_server.domain.events import Append, Appended, LogInfo, Producer, Rejection
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.loop.ingest import Ingest, IngestLimits
+from trimtab_server.store.disk import DiskSpace
 from trimtab_server.telemetry import Telemetry
 
 AGE_S = 3_600.0
@@ -29,6 +30,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.commits: list[list[str]] = []
         self.failure: Exception | None = None
+        self.disk: DiskSpace | OSError | None = None
         self.log: list[object] = []
         self._turns = threading.Semaphore(0)
         self._entered = threading.Semaphore(0)
@@ -54,6 +56,17 @@ class FakeStore:
         self._wait()
         self.log.append(producer)
         return self._last + 1
+
+    def probe(self) -> None:
+        """Takes its turn like the others."""
+        self._wait()
+        self.log.append("probe")
+
+    def disk_space(self) -> DiskSpace | None:
+        """As the test has put it."""
+        if isinstance(self.disk, OSError):
+            raise self.disk
+        return self.disk
 
     def _wait(self) -> None:
         self._entered.release()

@@ -19,6 +19,7 @@ from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1 import event_service_pb2_grpc
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import Unavailable
+from trimtab_server.loop.health import Health, HealthLimits
 from trimtab_server.loop.ingest import Ingest, IngestLimits
 from trimtab_server.loop.readers import Readers
 from trimtab_server.reports import EventQueries
@@ -58,6 +59,7 @@ def _service(store: Store, ingest: Ingest, readers: Readers, queries: EventQueri
         1 << 20,
         1.0,
         lambda: str(uuid4()),
+        lambda: 1,
         time.time_ns,
     )
     limits = ServiceLimits(8, 8, slow_reader_s=10.0, heartbeat_s=0.02)
@@ -78,11 +80,13 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     readers = Readers(1, 0)
     queries = EventQueries(store)
     service = _service(store, ingest, readers, queries)
+    health = Health(store, ingest, HealthLimits(0, 10.0), telemetry, time.time_ns)
     facts = ServerFacts("0", "b", (), pb.Limits(), "power_loss", "sqlite", 0)
     server = GrpcServer(
         "127.0.0.1:0",
         service,
-        AdminService(facts, queries, readers, time.time_ns),
+        AdminService(facts, queries, readers, ingest, health, service, time.time_ns),
+        health,
         [Answers(telemetry, time.monotonic)],
         3 << 20,
         with_reflection=False,

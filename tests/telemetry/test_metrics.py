@@ -4,6 +4,7 @@ import random
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,32 @@ def test_a_refused_commit_is_counted(sidecar: Callable[..., Sidecar]) -> None:
                 stub.RecordEvent(pb.RecordEventRequest(event=made), timeout=CALL_S_MAX)
         failures = "trimtab_commit_failures_total"
         assert metric(metrics, failures, reason="STORE_UNAVAILABLE") == 3
+
+
+def test_health_is_told_as_gauges(sidecar: Callable[..., Sidecar]) -> None:
+    """Whether it is ready and what fails, the disk, the writer and the collection rate; a rate of
+    nothing is not told."""
+    metrics = free_address()
+    server = sidecar("--prometheus-listen", metrics, "--disk-free-bytes-min", str(1 << 60))
+    assert metric(metrics, "trimtab_ready") == 0
+    assert metric(metrics, "trimtab_condition_ok", condition="disk") == 0
+    assert metric(metrics, "trimtab_condition_ok", condition="database") == 1
+    assert metric(metrics, "trimtab_condition_ok") == 3
+    assert metric(metrics, "trimtab_disk_free_bytes") > 0
+    assert metric(metrics, "trimtab_writer_oldest_age_seconds") >= 0
+    assert not has_series(metrics, "trimtab_collection_share")
+    with open_channel(server.address) as channel:
+        record_some(EventServiceStub(channel))
+    share = "trimtab_collection_share"
+    until(lambda: has_series(metrics, share), "the collection rate")
+    assert metric(metrics, share) == pytest.approx(4 / 5)
+
+
+def has_series(address: str, name: str) -> bool:
+    """Whether the Prometheus endpoint has values of a metric."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=CALL_S_MAX) as page:
+        lines = page.read().decode().splitlines()
+    return any(line.startswith((f"{name}{{", f"{name} ")) for line in lines)
 
 
 @pytest.mark.parametrize("wrong", ["taken", "nonsense", "127.0.0.1:99999"])

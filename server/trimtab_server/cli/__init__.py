@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 from trimtab_server import __version__
-from trimtab_server.cli import demo, events, import_trades, report, serve
+from trimtab_server.cli import (
+    demo,
+    events,
+    import_trades,
+    maintenance,
+    report,
+    serve,
+    spool,
+    status,
+)
 
 app = typer.Typer(
     name="trimtab",
@@ -17,9 +26,15 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("config")(serve.config)
 app.command("demo")(demo.demo)
+app.command("status")(status.status)
+app.command("backup")(maintenance.backup)
+app.command("restore")(maintenance.restore)
+app.command("prune")(maintenance.prune)
+app.command("doctor")(maintenance.doctor)
 app.command("import")(import_trades.import_trades)
 app.add_typer(events.app, name="events")
 app.add_typer(report.app, name="report")
+app.add_typer(spool.app, name="spool")
 
 
 @app.callback(invoke_without_command=True)

@@ -88,8 +88,9 @@ def fail(message: str, code: int = 1) -> typer.Exit:
 
 
 @contextlib.contextmanager
-def sidecar(address: str | None) -> Iterator[Client]:
-    """A client of the sidecar; what goes wrong with it ends the command with one line, exit 1."""
+def sidecar(address: str | None, *, code: int = 1) -> Iterator[Client]:
+    """A client of the sidecar; what goes wrong with it ends the command with one line and the exit
+    code told."""
     from trimtab_client import Client, DeadlineExceeded, TrimtabError, Unavailable
 
     try:
@@ -101,10 +102,11 @@ def sidecar(address: str | None) -> Iterator[Client]:
     except (Unavailable, DeadlineExceeded):
         raise fail(
             f"no sidecar answers at {client.address}; start one with `trimtab serve`, "
-            "or tell --address"
+            "or tell --address",
+            code,
         ) from None
     except TrimtabError as error:
-        raise fail(_error_text(error)) from None
+        raise fail(_error_text(error), code) from None
     finally:
         client.close()
 

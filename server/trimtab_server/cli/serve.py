@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from trimtab_server import __version__
+from trimtab_server.domain.retention import kept_days
 from trimtab_server.settings import (
     Settings,
     SettingsError,
@@ -78,7 +79,8 @@ def config(config: Path | None, flags: dict[str, Any]) -> None:
     try:
         settings = load(config, flags)
         origin = sources(config, flags)
-    except SettingsError as error:
+        kept_days(settings.retention)
+    except ValueError as error:
         typer.echo(f"trimtab: {error}", err=True)
         raise typer.Exit(2) from error
     width = max(map(len, origin))

@@ -10,11 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from trimtab_server.domain.events import Append, Appended, Producer
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import Overloaded, TrimtabError, Unavailable
+from trimtab_server.loop.figures import Figures
 from trimtab_server.store.store import Store
 from trimtab_server.telemetry import CommitRecord, Served, Telemetry
 
@@ -38,6 +40,14 @@ class _Job:
     arrival_s: float
     arrival_time_ns: int
     traceparents: tuple[tuple[int, str], ...]
+
+
+class Waits(NamedTuple):
+    """For how long, in seconds, what the writer does has gone on (0 = it does nothing), and the
+    oldest work has waited for its end (None = there is none)."""
+
+    running_s: float
+    oldest_s: float | None
 
 
 class Ingest:
@@ -64,7 +74,10 @@ class Ingest:
         self._growth = asyncio.Event()
         # Places taken in the queue: a job without events takes one too.
         self._places = 0
+        # What the writer does: when it began, and when the oldest part of that arrived.
+        self._running: tuple[float, float] | None = None
         self.last_sequence = store.info().last_sequence
+        self.figures = Figures(monotonic)
         self.events_buffered = 0
         self.bytes_buffered = 0
         self.duplicate_count = 0
@@ -106,9 +119,40 @@ class Ingest:
 
     async def open_producer(self, producer: Producer) -> int:
         """The producer's next expected number, behind everything submitted so far."""
-        done: asyncio.Future[int] = self._loop.create_future()
-        self._put(_Call(producer, done))
+        return int(await self._called(partial(self._store.open_producer, producer)))
+
+    async def probe(self) -> None:
+        """Tries an empty transaction, in its turn. Raises Unavailable when the database refuses."""
+        await self._called(self._store.probe)
+
+    async def _called(self, run: Callable[[], Any]) -> Any:
+        done: asyncio.Future[Any] = self._loop.create_future()
+        self._put(_Call(run, done, self._monotonic()))
         return await done
+
+    @property
+    def limits(self) -> IngestLimits:
+        """What the queue and a batch may hold."""
+        return self._limits
+
+    def waits(self) -> Waits:
+        """How long the writer and what waits for it have been at it; for any thread."""
+        with self._changed:
+            running, waiting = self._running, self._jobs[0].arrival_s if self._jobs else None
+        now_s = self._monotonic()
+        if running is None:
+            return Waits(0.0, None if waiting is None else now_s - waiting)
+        return Waits(now_s - running[0], now_s - running[1])
+
+    def heard(self, last: int) -> None:
+        """Another sidecar has committed up to `last`; for any thread."""
+        self._loop.call_soon_threadsafe(self._grown, last)
+
+    def _grown(self, last: int) -> None:
+        if last > self.last_sequence:
+            self.last_sequence = last
+            self._growth.set()
+            self._growth = asyncio.Event()
 
     def free_share(self) -> float:
         """How much of the queue is free, 0 to 1: what windows are sized by."""
@@ -150,9 +194,12 @@ class Ingest:
         while True:
             jobs, call = self._gather()
             if jobs:
+                self._running = (self._monotonic(), jobs[0].arrival_s)
                 self._commit(jobs)
             if call is not None:
-                self._open(call)
+                self._running = (self._monotonic(), call.arrival_s)
+                self._run(call)
+            self._running = None
             if not jobs and call is None:
                 return
 
@@ -224,22 +271,26 @@ class Ingest:
         record = CommitRecord(start_ns, self._now_ns(), self._monotonic() - start_s)
         self._loop.call_soon_threadsafe(self._deliver, jobs, outcome, record)
 
-    def _open(self, call: "_Call") -> None:
-        def answer(value: int | None, failure: TrimtabError | None) -> None:
+    def _run(self, call: "_Call") -> None:
+        def answer(value: Any, failure: TrimtabError | None) -> None:
+            if failure is not None:
+                self.figures.failed(failure)
+            else:
+                self.figures.succeeded()
             if call.done.cancelled():
                 return
             if failure is not None:
                 call.done.set_exception(failure)
-            elif value is not None:
+            else:
                 call.done.set_result(value)
 
         try:
-            value = self._store.open_producer(call.producer)
+            value = call.run()
         except TrimtabError as error:
             self._loop.call_soon_threadsafe(answer, None, error)
         except Exception as error:  # noqa: BLE001 - as in _commit
-            self._telemetry.log_defect("opening a producer failed", error)
-            failure = Unavailable(Reason.SERVER_FAULT, "opening failed; see the server's log")
+            self._telemetry.log_defect("a call of the database failed", error)
+            failure = Unavailable(Reason.SERVER_FAULT, "it failed; see the server's log")
             self._loop.call_soon_threadsafe(answer, None, failure)
         else:
             self._loop.call_soon_threadsafe(answer, value, None)
@@ -261,18 +312,17 @@ class Ingest:
             for job in jobs:
                 if not job.done.done():
                     job.done.set_exception(outcome)
+            self.figures.failed(outcome)
             self._telemetry.commit_failed(outcome.reason)
             return
+        self.figures.committed([job.append for job in jobs], outcome, record.duration_s)
         last = self.last_sequence
         for job, result in zip(jobs, outcome, strict=True):
             self.duplicate_count += len(result.duplicates)
             last = max(last, max(result.sequences, default=0))
             if not job.done.done():
                 job.done.set_result(result)
-        if last > self.last_sequence:
-            self.last_sequence = last
-            self._growth.set()
-            self._growth = asyncio.Event()
+        self._grown(last)
         if self._telemetry.is_on:
             now_ns = self._now_ns()
             served = [
@@ -287,7 +337,8 @@ def _places(append: Append) -> int:
 
 
 class _Call(NamedTuple):
-    """Opening a producer: it takes its turn among the batches."""
+    """A transaction of its own, such as opening a producer: it takes its turn among the batches."""
 
-    producer: Producer
-    done: asyncio.Future[int]
+    run: Callable[[], Any]
+    done: asyncio.Future[Any]
+    arrival_s: float

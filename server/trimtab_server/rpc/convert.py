@@ -1,9 +1,10 @@
 """Protobuf to domain and back: the only place that knows both.
 
 `EventReader.read` is the way of every event into the log: valid, or refused with the field's path.
+It reads the envelopes of a slice column by column, so that one call checks a field of them all.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -21,13 +22,14 @@ from trimtab_server.domain.events import (
 )
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.rpc import rules
-from trimtab_server.rpc.quick_check import PLAINLY_VALID
+from trimtab_server.rpc.quick_check import PLAINLY_VALID, texts_fit, words_fit
 from trimtab_server.rpc.validation import (
     VIOLATIONS_MAX,
     is_traceparent,
-    is_uuid,
+    uuids,
     violations,
     violations_of_payload,
+    wrong_time,
 )
 
 KEPT_BYTES_MAX = 4_096
@@ -35,12 +37,19 @@ _NS = 1_000_000_000
 _KINDS = {kind.name.lower(): int(kind) for kind in EventKind}
 _BACKTEST = int(Environment.BACKTEST)
 _ENVIRONMENTS = frozenset(int(environment) for environment in Environment)
-_WITH_SIGNAL = {"signal", "decision", "outcome", "shadow_outcome"}
-_WITH_SYMBOL = {"market_bar", "market_tick", "corporate_action"}
+_NEEDED = {
+    **dict.fromkeys(("signal", "decision", "outcome", "shadow_outcome"), "signal_id"),
+    **dict.fromkeys(("market_bar", "market_tick", "corporate_action"), "symbol"),
+}
+# Per payload: its quick check, its kind, and the field that it needs beside it.
+_PLAIN = {
+    payload: (check, _KINDS[payload], _NEEDED.get(payload))
+    for payload, check in PLAINLY_VALID.items()
+}
 _TRACED_MAX = 32
 # The flags' last bit is "sampled"; the one before it, "random", says how the trace id was made.
 _SAMPLED = frozenset("13579bdf")
-_STRINGS = attrgetter(
+_WORDS = (
     "event_id",
     "source",
     "run_id",
@@ -56,13 +65,14 @@ _STRINGS = attrgetter(
     "traceparent",
     "corrects_event_id",
 )
-# Per payload: its quick check, its kind, and whether it needs a signal or a symbol.
-_PLAIN = {
-    payload: (check, _KINDS[payload], payload in _WITH_SIGNAL, payload in _WITH_SYMBOL)
-    for payload, check in PLAINLY_VALID.items()
-}
-# A UUID and names that are within their limits whatever they are.
-_JOINED_LENGTH_MAX = 36 + rules.NAME_LENGTH_MAX
+_TRACEPARENT, _CORRECTS = _WORDS.index("traceparent"), _WORDS.index("corrects_event_id")
+_LENGTHS_MAX = [
+    rules.NAME_LENGTH_MAX if rules.ENVELOPE[name].shape is rules.Shape.NAME else rules.ID_LENGTH_MAX
+    for name in _WORDS
+]
+_STRINGS = attrgetter(*_WORDS)
+_ENVIRONMENT, _EVENT_TIME = attrgetter("environment"), attrgetter("event_time")
+_ATTRIBUTES = attrgetter("attributes")
 
 
 class EventReader:
@@ -75,80 +85,120 @@ class EventReader:
         self._future_skew_ns_max = future_skew_ns_max
         self._now_ns = now_ns
 
-    def read(self, sent: event_pb2.Event, source: str | None = None) -> Event | Rejection:
-        """The event for the log, or why it is refused. With `source`, another one is refused."""
-        if sent.sequence or sent.HasField("ingest_time"):
-            sent.ClearField("sequence")
-            sent.ClearField("ingest_time")
-        body = sent.SerializeToString(deterministic=True)
+    def read(
+        self, sent: Sequence[event_pb2.Event], source: str | None = None
+    ) -> list[Event | Rejection]:
+        """Each as the event for the log, or why it is refused. With `source`, another one is
+        refused."""
+        for event in sent:
+            if event.sequence or event.HasField("ingest_time"):
+                event.ClearField("sequence")
+                event.ClearField("ingest_time")
+        bodies = [event.SerializeToString(deterministic=True) for event in sent]
+        return self._read_bisected(sent, bodies, source)
+
+    def _read_bisected(
+        self, sent: Sequence[event_pb2.Event], bodies: list[bytes], source: str | None
+    ) -> list[Event | Rejection]:
+        """All the quick way, or the halves: what is odd is found alone and read the slow way."""
+        plain = self._read_plain(sent, bodies, source)
+        if plain is not None:
+            return [*plain]
+        if len(sent) == 1:
+            return [self._read_slowly(sent[0], bodies[0], source)]
+        middle = len(sent) // 2
+        return self._read_bisected(sent[:middle], bodies[:middle], source) + self._read_bisected(
+            sent[middle:], bodies[middle:], source
+        )
+
+    def _read_slowly(
+        self, sent: event_pb2.Event, body: bytes, source: str | None
+    ) -> Event | Rejection:
         if len(body) > self._event_bytes_max:
             words = f"has {len(body)} bytes; {self._event_bytes_max} are allowed"
             return _rejection(sent, body, [Violation("", words)], Reason.EVENT_TOO_LARGE)
-        event = self._read_plain(sent, body)
-        if event is None:
-            found = self._violations(sent)
-            if found:
-                return _rejection(sent, body, found)
-            event = _event(sent, body)
-        if source is not None and event.source != source:
-            words = f"is {event.source!r}, but the stream was opened by {source!r}"
+        found = self._violations(sent)
+        if found:
+            return _rejection(sent, body, found)
+        if source is not None and sent.source != source:
+            words = f"is {sent.source!r}, but the stream was opened by {source!r}"
             return _rejection(sent, body, [Violation("source", words)])
-        return event
+        return _event(sent, body)
 
-    def _read_plain(self, sent: event_pb2.Event, body: bytes) -> Event | None:
-        """The event when nothing about it is unusual; None sends it the slow way."""
-        payload = sent.WhichOneof("payload")
-        if payload not in _PLAIN:
+    def _read_plain(
+        self, sent: Sequence[event_pb2.Event], bodies: list[bytes], source: str | None
+    ) -> list[Event] | None:
+        """The events when nothing about them is unusual, column by column; None when one has to
+        be read the slow way."""
+        kinds = _plain_kinds(sent)
+        if kinds is None or max(map(len, bodies)) > self._event_bytes_max:
             return None
-        check, kind, needs_signal, needs_symbol = _PLAIN[payload]
-        if not check(getattr(sent, payload)):
-            return None
-        words = _STRINGS(sent)
-        event_id, source, run_id, signal_id, strategy, symbol, *_rest, traceparent, corrects = words
-        joined = "".join(words)
-        environment = sent.environment
+        columns = list(zip(*map(_STRINGS, sent), strict=True))
+        ids, sources, run_ids, signal_ids, strategies, symbols, *_rest = columns
+        event_ids = uuids(ids)
+        environments = list(map(_ENVIRONMENT, sent))
+        times = self._plain_times(sent, environments)
         if (
-            (len(joined) > _JOINED_LENGTH_MAX and max(map(len, words[1:])) > rules.NAME_LENGTH_MAX)
-            or not joined.isprintable()
-            or not source
-            or environment not in _ENVIRONMENTS
-            or (traceparent and not is_traceparent(traceparent))
-            or corrects
-            or sent.attributes
-            or sent.HasField("available_time")
-            or (needs_signal and not signal_id)
-            or (needs_symbol and not symbol)
-            or not is_uuid(event_id)
+            event_ids is None
+            or times is None
+            or not all(map(words_fit, columns[1:], _LENGTHS_MAX[1:]))
+            or not _ENVIRONMENTS.issuperset(environments)
+            or "" in sources
+            or (source is not None and {source} != set(sources))
+            or not all(map(is_traceparent, filter(None, columns[_TRACEPARENT])))
+            or uuids([each for each in columns[_CORRECTS] if each]) is None
+            or not all(map(texts_fit, filter(None, map(_ATTRIBUTES, sent))))
+            or (_BACKTEST in environments and not all(map(_is_in_run, sent)))
         ):
             return None
-        when = sent.event_time
-        seconds, nanos = when.seconds, when.nanos
-        if not 0 < seconds < rules.TIME_SECONDS_MAX or not 0 <= nanos < _NS:
-            return None
-        event_time_ns = seconds * _NS + nanos
-        if environment == _BACKTEST:
-            if not run_id:
-                return None
-        elif event_time_ns > self._now_ns() + self._future_skew_ns_max:
-            return None
-        if payload == "outcome" and _lacks_correction(sent):
-            return None
+        event_times, available_times = times
         # Past the named tuple's own constructor, which is written in Python.
-        return Event._make(
-            (
-                bytes.fromhex(event_id.replace("-", "")),
-                kind,
-                source,
-                environment,
-                run_id,
-                event_time_ns,
-                event_time_ns,
-                signal_id,
-                strategy,
-                symbol,
-                body,
-            ),
+        return list(
+            map(
+                Event._make,
+                zip(
+                    event_ids,
+                    kinds,
+                    sources,
+                    environments,
+                    run_ids,
+                    event_times,
+                    available_times,
+                    signal_ids,
+                    strategies,
+                    symbols,
+                    bodies,
+                    strict=True,
+                ),
+            )
         )
+
+    def _plain_times(
+        self, sent: Sequence[event_pb2.Event], environments: list[int]
+    ) -> tuple[list[int], list[int]] | None:
+        """Event times and available times, or None when one of them may be wrong."""
+        times = []
+        for when in map(_EVENT_TIME, sent):
+            seconds, nanos = when.seconds, when.nanos
+            if not 0 < seconds < rules.TIME_SECONDS_MAX or not 0 <= nanos < _NS:
+                return None
+            times.append(seconds * _NS + nanos)
+        latest = self._now_ns() + self._future_skew_ns_max
+        if max(times) > latest and any(
+            when > latest and environment != _BACKTEST
+            for when, environment in zip(times, environments, strict=True)
+        ):
+            return None
+        available_times = times
+        for at, event in enumerate(sent):
+            if event.HasField("available_time"):
+                if available_times is times:
+                    available_times = times.copy()
+                when = event.available_time
+                available_times[at] = to_ns(when)
+                if wrong_time(when, rules.Shape.TIME) or available_times[at] < times[at]:
+                    return None
+        return times, available_times
 
     def _violations(self, sent: event_pb2.Event) -> list[Violation]:
         """What is wrong with the event, at most VIOLATIONS_MAX."""
@@ -160,10 +210,9 @@ class EventReader:
             found.append(Violation(payload, "is written by the server only"))
         else:
             found += violations_of_payload(getattr(sent, payload), payload + ".")
-        if payload in _WITH_SIGNAL and not sent.signal_id:
-            found.append(Violation("signal_id", f"is required for {payload}"))
-        if payload in _WITH_SYMBOL and not sent.symbol:
-            found.append(Violation("symbol", f"is required for {payload}"))
+        needed = _NEEDED.get(payload or "")
+        if needed and not getattr(sent, needed):
+            found.append(Violation(needed, f"is required for {payload}"))
         if sent.environment == _BACKTEST and not sent.run_id:
             found.append(Violation("run_id", "is required for ENVIRONMENT_BACKTEST"))
         if _lacks_correction(sent):
@@ -186,6 +235,22 @@ class EventReader:
                 Violation("event_time", f"leads the server's clock by more than {seconds:g} s")
             )
         return found
+
+
+def _plain_kinds(sent: Sequence[event_pb2.Event]) -> list[int] | None:
+    """The kind of each when all payloads are plainly valid, with what they need beside them."""
+    kinds = []
+    for event in sent:
+        payload = event.WhichOneof("payload")
+        if payload not in _PLAIN:
+            return None
+        check, kind, needed = _PLAIN[payload]
+        if not check(getattr(event, payload)) or (needed and not getattr(event, needed)):
+            return None
+        if payload == "outcome" and _lacks_correction(event):
+            return None
+        kinds.append(kind)
+    return kinds
 
 
 def same_content(one: bytes, other: bytes) -> bool:
@@ -288,6 +353,10 @@ def _event(sent: event_pb2.Event, body: bytes) -> Event:
         sent.symbol,
         body,
     )
+
+
+def _is_in_run(sent: event_pb2.Event) -> bool:
+    return bool(sent.run_id) or sent.environment != _BACKTEST
 
 
 def _lacks_correction(sent: event_pb2.Event) -> bool:

@@ -137,6 +137,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             rejections = {
                 i: item for i, item in enumerate(append.events) if isinstance(item, Rejection)
             }
+            self._ingest.figures.rejected(len(rejections))
             return Appended([0] * len(append.events), rejections=rejections)
         done = await self._ingest.submit(
             append, urgent=True, waits=False, traceparents=traceparents
@@ -264,6 +265,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self._refuse_when_leaving()
         after = await self._watch_from(request)
         wanted = event_filter(request.filter, "filter.")
+        pruned = await self._readers.read(self._queries.pruned_sequence, wanted, after)
         if len(self._watchers) >= self._limits.watchers_max:
             raise Overloaded(Reason.TOO_MANY_STREAMS, "too many watchers are open")
         watcher = asyncio.current_task()
@@ -271,7 +273,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self._watchers.add(watcher)
         try:
             await self._write(context, self._page([], after))
-            async for page in self._pages(wanted, after):
+            async for page in self._pages(wanted, after, pruned):
                 await self._write(context, page)
         except asyncio.CancelledError:
             if self._is_leaving and not context.cancelled():
@@ -281,14 +283,17 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             self._watchers.discard(watcher)
 
     async def _pages(
-        self, wanted: EventFilter, after: int
+        self, wanted: EventFilter, after: int, pruned: int
     ) -> AsyncIterator[pb.WatchEventsResponse]:
         """Pages behind `after`; an empty one when nothing came for a while."""
         while True:
+            # Also here: `wait_for` of Python 3.11 swallows a cancellation that meets its result.
+            self._refuse_when_leaving()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ingest.beyond(after), self._limits.heartbeat_s)
+            self._refuse_when_leaving()
             async with self._tail_reads:
-                page = await self._readers.read(self._queries.tail, wanted, after)
+                page = await self._readers.read(self._queries.tail, wanted, after, pruned)
             after = page.through_sequence
             response = self._page(page.events, after)
             del page  # a stalled watcher holds its page in one form only

@@ -14,7 +14,6 @@ from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
 
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab_server.domain.events import Append, Appended, Loss, Producer, Violation
@@ -48,6 +47,7 @@ class StreamTerms:
     window_bytes: int
     retry_after_s: float
     new_event_id: Callable[[], str]
+    new_stream_key: Callable[[], int]
     now_ns: Callable[[], int]
 
 
@@ -114,6 +114,7 @@ class EventStream:
             uuid_bytes(opening.producer_id, "open.producer_id"),
             opening.producer_epoch,
             opening.source,
+            self._terms.new_stream_key(),
         )
         return self.producer
 
@@ -170,8 +171,6 @@ class EventStream:
             if self._leaving.is_set() or self._failed.is_set():
                 return None
             raise
-        except DecodeError as error:
-            raise InvalidRequest(Violation("message", "does not decode")) from error
         return None if request is grpc.aio.EOF else request
 
     async def _take(self, request: pb.StreamEventsRequest) -> None:

@@ -51,7 +51,7 @@ class Intake:
         events: list[Event | Rejection] = []
         read = self._reader.read
         for start in range(0, len(sent), _SLICE):
-            events += [read(event, source) for event in sent[start : start + _SLICE]]
+            events += read(sent[start : start + _SLICE], source)
             if start + _SLICE < len(sent):
                 await asyncio.sleep(0)
         byte_count = sum(

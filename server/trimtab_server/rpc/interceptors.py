@@ -4,11 +4,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
+from trimtab_server.domain.events import Violation
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.errors import TrimtabError, Unavailable
+from trimtab_server.errors import InvalidRequest, TrimtabError, Unavailable
 from trimtab_server.rpc.status import DETAILS_KEY, code_of, details_of, message_of
 from trimtab_server.telemetry import Telemetry
+
+_Deserializer = Callable[[bytes], Any]
 
 
 class Answers(grpc.aio.ServerInterceptor):
@@ -69,17 +73,21 @@ class Answers(grpc.aio.ServerInterceptor):
             finally:
                 self._telemetry.rpc_finished(method, code.name, None)
 
-        make = (
-            grpc.stream_stream_rpc_method_handler
-            if handler.request_streaming
-            else grpc.unary_stream_rpc_method_handler
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                streaming, _refusing(handler.request_deserializer), handler.response_serializer
+            )
+        return grpc.unary_stream_rpc_method_handler(
+            streaming, handler.request_deserializer, handler.response_serializer
         )
-        return make(streaming, handler.request_deserializer, handler.response_serializer)
 
     async def _end(self, context: Any, error: Exception, method: str) -> grpc.StatusCode:
         if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
             raise error
-        if not isinstance(error, TrimtabError):
+        if isinstance(error, NotImplementedError):
+            # What the generated base of a service answers for a method that nobody wrote.
+            error = TrimtabError(Reason.UNIMPLEMENTED, "this version does not have this method")
+        elif not isinstance(error, TrimtabError):
             sent = dict(context.invocation_metadata() or ())
             self._telemetry.log_defect(f"{method} failed", error, str(sent.get("traceparent", "")))
             error = Unavailable(
@@ -90,3 +98,16 @@ class Answers(grpc.aio.ServerInterceptor):
         context.set_code(code)
         context.set_details(message_of(error))
         return code
+
+
+def _refusing(deserialize: _Deserializer) -> _Deserializer:
+    """The deserializer, which raises InvalidRequest instead of the library's error: that would end
+    a stream of health or reflection as a defect of ours."""
+
+    def read(message: bytes) -> Any:
+        try:
+            return deserialize(message)
+        except DecodeError as error:
+            raise InvalidRequest(Violation("message", "does not decode")) from error
+
+    return read

@@ -6,7 +6,7 @@ a promise; False only means that `validation` has to look.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from trimtab.v1 import event_pb2
@@ -34,25 +34,31 @@ _FLOATS = {
 _STRINGS = {Shape.NAME, Shape.ID, Shape.TEXT}
 
 
+def words_fit(words: Collection[str], length_max: int) -> bool:
+    """Whether each is printable, and short enough."""
+    joined = "".join(words)
+    return not joined or (
+        (len(joined) <= length_max or max(map(len, words)) <= length_max) and joined.isprintable()
+    )
+
+
+def texts_fit(texts: Any) -> bool:
+    """Whether a map of texts is plainly valid."""
+    return _keys_fit(texts) and max(map(len, texts.values())) <= rules.TEXT_VALUE_LENGTH_MAX
+
+
 def _map_fits(numbers: Any) -> bool:
     """Whether a map of numbers is plainly valid."""
-    joined = "".join(numbers)
-    fits: bool = (
-        len(numbers) <= rules.MAP_ENTRIES_MAX
-        and math.isfinite(sum(numbers.values()))
-        and "" not in numbers
-        and (
-            len(joined) <= rules.NAME_LENGTH_MAX or max(map(len, numbers)) <= rules.NAME_LENGTH_MAX
-        )
-        and joined.isprintable()
+    return math.isfinite(sum(numbers.values())) and _keys_fit(numbers)
+
+
+def _keys_fit(filled: Any) -> bool:
+    keys = list(filled)
+    return (
+        len(keys) <= rules.MAP_ENTRIES_MAX
+        and "" not in keys
+        and words_fit(keys, rules.NAME_LENGTH_MAX)
     )
-    return fits
-
-
-def _span_fits(span: Any) -> bool:
-    """Whether a duration is plainly valid; zero is the caller's question."""
-    seconds: int = span.seconds
-    return 0 <= seconds <= rules.DURATION_SECONDS_MAX and 0 <= span.nanos < 1_000_000_000
 
 
 def _time_fits(when: Any) -> bool:
@@ -68,7 +74,6 @@ class _Writer:
         self._names: dict[str, Any] = {
             "isfinite": math.isfinite,
             "map_fits": _map_fits,
-            "span_fits": _span_fits,
             "time_fits": _time_fits,
         }
         self._lines = ["def check(m):"]
@@ -149,12 +154,16 @@ class _Writer:
             self._part(name, rule, field)
 
     def _span(self, name: str, rule: Rule) -> None:
-        self._lines.append(f"    span = m.{name} if m.HasField('{name}') else None")
-        fits = "span_fits(span)"
+        fits = f"0 <= seconds <= {rules.DURATION_SECONDS_MAX} and 0 <= nanos < 1_000_000_000"
         if rule.shape is Shape.POSITIVE_DURATION:
-            fits += " and (span.seconds or span.nanos)"
-        condition = f"span is not None and {fits}" if rule.required else f"span is None or {fits}"
-        self._unless(condition)
+            fits += " and (seconds or nanos)"
+        self._lines += [
+            f"    if m.HasField('{name}'):",
+            f"        span = m.{name}; seconds = span.seconds; nanos = span.nanos",
+            f"        if not ({fits}): return False",
+        ]
+        if rule.required:
+            self._lines.append("    else: return False")
 
     def _part(self, name: str, rule: Rule, field: Any) -> None:
         self._names[f"check_{name}"] = _Writer(field.message_type).compiled()

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from trimtab.v1 import (
@@ -13,8 +14,10 @@ from trimtab.v1 import (
     event_service_pb2,
     event_service_pb2_grpc,
 )
+from trimtab_server.loop.health import Health
 from trimtab_server.rpc.admin_service import AdminService
 from trimtab_server.rpc.event_service import EventService
+from trimtab_server.rpc.health_service import HealthService
 
 EVENT_SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
 ADMIN_SERVICE = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
@@ -31,6 +34,7 @@ class GrpcServer:
         address: str,
         events: EventService,
         admin: AdminService,
+        health: Health,
         interceptors: Sequence[Any],
         batch_bytes_max: int,
         *,
@@ -48,25 +52,26 @@ class GrpcServer:
         ]
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
         self._events = events
-        self._health = health.aio.HealthServicer()
+        self._health = health
         event_service_pb2_grpc.add_EventServiceServicer_to_server(events, self._server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        states = HealthService(health, SERVICES)
+        health_pb2_grpc.add_HealthServicer_to_server(states, self._server)
         if with_reflection:
-            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            names = (*SERVICES, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
         port = self._server.add_insecure_port(address)
         host = address.rpartition(":")[0]
         self.address = address if address.startswith("unix:") else f"{host}:{port}"
 
     async def start(self) -> None:
-        """Serves; every service is SERVING from now on."""
+        """Serves; its health is judged from now on."""
         await self._server.start()
-        for name in ("", *SERVICES):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health.start()
 
     async def stop(self, grace_s: float) -> None:
         """NOT_SERVING, GoAway, last acknowledgements, close; at most `grace_s` seconds."""
-        await self._health.enter_graceful_shutdown()
+        self._health.leave()
         self._events.leave()
         await self._server.stop(grace_s)
+        await self._health.stop()

@@ -5,7 +5,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -36,6 +36,27 @@ _ABOVE_LOW = {Shape.POSITIVE, Shape.PROPENSITY}
 def is_uuid(words: str) -> bool:
     """Whether `words` is a UUID in canonical lower-case form."""
     return _UUID.fullmatch(words) is not None
+
+
+def uuids(words: Sequence[str]) -> list[bytes] | None:
+    """The 16 bytes of each, or None when one is no UUID in canonical lower-case form.
+
+    A pattern and `uuid.UUID` cost several times as much for each."""
+    count, joined = len(words), "".join(words)
+    if (
+        set(map(len, words)) - {36}
+        or any(joined[at::36] != "-" * count for at in (8, 13, 18, 23))
+        or joined != joined.lower()
+    ):
+        return None
+    try:
+        # More dashes or spaces would leave fewer bytes.
+        value = bytes.fromhex(joined.replace("-", ""))
+    except ValueError:
+        return None
+    if len(value) != 16 * count:
+        return None
+    return [value[start : start + 16] for start in range(0, len(value), 16)]
 
 
 def is_traceparent(words: str) -> bool:

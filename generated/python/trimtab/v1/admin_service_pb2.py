@@ -22,23 +22,38 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from trimtab.v1 import event_service_pb2 as trimtab_dot_v1_dot_event__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrimtab/v1/admin_service.proto\x12\ntrimtab.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etrimtab/v1/event_service.proto\"\x16\n\x14GetServerInfoRequest\"\xcf\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x10\n\x08services\x18\x04 \x03(\t\x12\"\n\x06limits\x18\x05 \x01(\x0b\x32\x12.trimtab.v1.Limits\x12/\n\ndurability\x18\x06 \x01(\x0e\x32\x1b.trimtab.v1.DurabilityLevel\x12\x16\n\x0e\x66irst_sequence\x18\x07 \x01(\x03\x12\x15\n\rlast_sequence\x18\x08 \x01(\x03\x12\r\n\x05store\x18\t \x01(\t\x12/\n\x0bserver_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp*x\n\x0f\x44urabilityLevel\x12 \n\x1c\x44URABILITY_LEVEL_UNSPECIFIED\x10\x00\x12\"\n\x1e\x44URABILITY_LEVEL_PROCESS_CRASH\x10\x01\x12\x1f\n\x1b\x44URABILITY_LEVEL_POWER_LOSS\x10\x02\x32\x64\n\x0c\x41\x64minService\x12T\n\rGetServerInfo\x12 .trimtab.v1.GetServerInfoRequest\x1a!.trimtab.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrimtab/v1/admin_service.proto\x12\ntrimtab.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etrimtab/v1/event_service.proto\"\x16\n\x14GetServerInfoRequest\"\xcf\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x10\n\x08services\x18\x04 \x03(\t\x12\"\n\x06limits\x18\x05 \x01(\x0b\x32\x12.trimtab.v1.Limits\x12/\n\ndurability\x18\x06 \x01(\x0e\x32\x1b.trimtab.v1.DurabilityLevel\x12\x16\n\x0e\x66irst_sequence\x18\x07 \x01(\x03\x12\x15\n\rlast_sequence\x18\x08 \x01(\x03\x12\r\n\x05store\x18\t \x01(\t\x12/\n\x0bserver_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x12\n\x10GetHealthRequest\"l\n\x0fHealthCondition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\nsince_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8d\x01\n\x0cQueueFigures\x12\x13\n\x0b\x65vent_count\x18\x01 \x01(\x03\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\x17\n\x0f\x65vent_count_max\x18\x03 \x01(\x03\x12\x11\n\tbytes_max\x18\x04 \x01(\x03\x12-\n\noldest_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"n\n\x11\x43ollectionFigures\x12\x14\n\x0cstored_count\x18\x01 \x01(\x03\x12\x17\n\x0f\x64uplicate_count\x18\x02 \x01(\x03\x12\x16\n\x0erejected_count\x18\x03 \x01(\x03\x12\x12\n\nlost_count\x18\x04 \x01(\x03\"\xc2\x01\n\rCommitFigures\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x15\n\rfailure_count\x18\x02 \x01(\x03\x12.\n\x0blatency_p50\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0blatency_p99\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08last_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"6\n\x0b\x44iskFigures\x12\x12\n\nfree_bytes\x18\x01 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x03\"\x9e\x04\n\x11GetHealthResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12/\n\nconditions\x18\x02 \x03(\x0b\x32\x1b.trimtab.v1.HealthCondition\x12\'\n\x05queue\x18\x03 \x01(\x0b\x32\x18.trimtab.v1.QueueFigures\x12\x32\n\x0bsince_start\x18\x04 \x01(\x0b\x32\x1d.trimtab.v1.CollectionFigures\x12\x32\n\x0blast_minute\x18\x05 \x01(\x0b\x32\x1d.trimtab.v1.CollectionFigures\x12\x19\n\x11\x65vents_per_second\x18\x06 \x01(\x01\x12\x1d\n\x10\x63ollection_share\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12*\n\x07\x63ommits\x18\x08 \x01(\x0b\x32\x19.trimtab.v1.CommitFigures\x12\r\n\x05store\x18\t \x01(\t\x12%\n\x04\x64isk\x18\n \x01(\x0b\x32\x17.trimtab.v1.DiskFigures\x12\x14\n\x0cstream_count\x18\x0b \x01(\x05\x12\x15\n\rwatcher_count\x18\x0c \x01(\x05\x12/\n\x0bserver_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06uptime\x18\x0e \x01(\x0b\x32\x19.google.protobuf.DurationB\x13\n\x11_collection_share*x\n\x0f\x44urabilityLevel\x12 \n\x1c\x44URABILITY_LEVEL_UNSPECIFIED\x10\x00\x12\"\n\x1e\x44URABILITY_LEVEL_PROCESS_CRASH\x10\x01\x12\x1f\n\x1b\x44URABILITY_LEVEL_POWER_LOSS\x10\x02\x32\xae\x01\n\x0c\x41\x64minService\x12T\n\rGetServerInfo\x12 .trimtab.v1.GetServerInfoRequest\x1a!.trimtab.v1.GetServerInfoResponse\x12H\n\tGetHealth\x12\x1c.trimtab.v1.GetHealthRequest\x1a\x1d.trimtab.v1.GetHealthResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trimtab.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DURABILITYLEVEL']._serialized_start=473
-  _globals['_DURABILITYLEVEL']._serialized_end=593
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=111
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=133
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=136
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=471
-  _globals['_ADMINSERVICE']._serialized_start=595
-  _globals['_ADMINSERVICE']._serialized_end=695
+  _globals['_DURABILITYLEVEL']._serialized_start=1689
+  _globals['_DURABILITYLEVEL']._serialized_end=1809
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=143
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=165
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=168
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=503
+  _globals['_GETHEALTHREQUEST']._serialized_start=505
+  _globals['_GETHEALTHREQUEST']._serialized_end=523
+  _globals['_HEALTHCONDITION']._serialized_start=525
+  _globals['_HEALTHCONDITION']._serialized_end=633
+  _globals['_QUEUEFIGURES']._serialized_start=636
+  _globals['_QUEUEFIGURES']._serialized_end=777
+  _globals['_COLLECTIONFIGURES']._serialized_start=779
+  _globals['_COLLECTIONFIGURES']._serialized_end=889
+  _globals['_COMMITFIGURES']._serialized_start=892
+  _globals['_COMMITFIGURES']._serialized_end=1086
+  _globals['_DISKFIGURES']._serialized_start=1088
+  _globals['_DISKFIGURES']._serialized_end=1142
+  _globals['_GETHEALTHRESPONSE']._serialized_start=1145
+  _globals['_GETHEALTHRESPONSE']._serialized_end=1687
+  _globals['_ADMINSERVICE']._serialized_start=1812
+  _globals['_ADMINSERVICE']._serialized_end=1986
 # @@protoc_insertion_point(module_scope)

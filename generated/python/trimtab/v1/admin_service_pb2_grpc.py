@@ -40,6 +40,11 @@ class AdminServiceStub(object):
                 request_serializer=trimtab_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=trimtab_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.GetHealth = channel.unary_unary(
+                '/trimtab.v1.AdminService/GetHealth',
+                request_serializer=trimtab_dot_v1_dot_admin__service__pb2.GetHealthRequest.SerializeToString,
+                response_deserializer=trimtab_dot_v1_dot_admin__service__pb2.GetHealthResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -47,7 +52,16 @@ class AdminServiceServicer(object):
     """
 
     def GetServerInfo(self, request, context):
-        """Version, identity of the log, services, limits, durability.
+        """Version, identity of the log, services, limits, durability. While the database is away it answers
+        with what was last known of the log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHealth(self, request, context):
+        """Whether the sidecar is ready, why it is not, and its figures. Reads no database: it answers while
+        the database is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +74,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=trimtab_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.FromString,
                     response_serializer=trimtab_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'GetHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHealth,
+                    request_deserializer=trimtab_dot_v1_dot_admin__service__pb2.GetHealthRequest.FromString,
+                    response_serializer=trimtab_dot_v1_dot_admin__service__pb2.GetHealthResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +109,33 @@ class AdminService(object):
             '/trimtab.v1.AdminService/GetServerInfo',
             trimtab_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.SerializeToString,
             trimtab_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trimtab.v1.AdminService/GetHealth',
+            trimtab_dot_v1_dot_admin__service__pb2.GetHealthRequest.SerializeToString,
+            trimtab_dot_v1_dot_admin__service__pb2.GetHealthResponse.FromString,
             options,
             channel_credentials,
             insecure,

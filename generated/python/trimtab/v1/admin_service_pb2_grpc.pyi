@@ -25,7 +25,17 @@ class AdminServiceStub:
         trimtab.v1.admin_service_pb2.GetServerInfoRequest,
         trimtab.v1.admin_service_pb2.GetServerInfoResponse,
     ]
-    """Version, identity of the log, services, limits, durability."""
+    """Version, identity of the log, services, limits, durability. While the database is away it answers
+    with what was last known of the log.
+    """
+
+    GetHealth: grpc.UnaryUnaryMultiCallable[
+        trimtab.v1.admin_service_pb2.GetHealthRequest,
+        trimtab.v1.admin_service_pb2.GetHealthResponse,
+    ]
+    """Whether the sidecar is ready, why it is not, and its figures. Reads no database: it answers while
+    the database is away.
+    """
 
 class AdminServiceAsyncStub:
     """About the server itself."""
@@ -34,7 +44,17 @@ class AdminServiceAsyncStub:
         trimtab.v1.admin_service_pb2.GetServerInfoRequest,
         trimtab.v1.admin_service_pb2.GetServerInfoResponse,
     ]
-    """Version, identity of the log, services, limits, durability."""
+    """Version, identity of the log, services, limits, durability. While the database is away it answers
+    with what was last known of the log.
+    """
+
+    GetHealth: grpc.aio.UnaryUnaryMultiCallable[
+        trimtab.v1.admin_service_pb2.GetHealthRequest,
+        trimtab.v1.admin_service_pb2.GetHealthResponse,
+    ]
+    """Whether the sidecar is ready, why it is not, and its figures. Reads no database: it answers while
+    the database is away.
+    """
 
 class AdminServiceServicer(metaclass=abc.ABCMeta):
     """About the server itself."""
@@ -45,6 +65,18 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: trimtab.v1.admin_service_pb2.GetServerInfoRequest,
         context: _ServicerContext,
     ) -> typing.Union[trimtab.v1.admin_service_pb2.GetServerInfoResponse, collections.abc.Awaitable[trimtab.v1.admin_service_pb2.GetServerInfoResponse]]:
-        """Version, identity of the log, services, limits, durability."""
+        """Version, identity of the log, services, limits, durability. While the database is away it answers
+        with what was last known of the log.
+        """
+
+    @abc.abstractmethod
+    def GetHealth(
+        self,
+        request: trimtab.v1.admin_service_pb2.GetHealthRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[trimtab.v1.admin_service_pb2.GetHealthResponse, collections.abc.Awaitable[trimtab.v1.admin_service_pb2.GetHealthResponse]]:
+        """Whether the sidecar is ready, why it is not, and its figures. Reads no database: it answers while
+        the database is away.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
