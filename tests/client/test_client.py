@@ -129,6 +129,17 @@ def test_stats_info_and_health_are_answered(client: Client, fake: FakeSidecar) -
     assert list(client.list_rejected_events().rejected_events) == []
 
 
+def test_health_tells_each_condition(client: Client, fake: FakeSidecar) -> None:
+    """Ready as check_health says, with the reason when it is not."""
+    assert client.get_health().ready
+    fake.serving = False
+    found = client.get_health()
+    assert not found.ready
+    assert [(each.name, each.message) for each in found.conditions] == [
+        ("serving", "as the test told")
+    ]
+
+
 def test_unavailable_is_tried_again_within_the_budget(
     client: Client, fake: FakeSidecar, clock: Clock
 ) -> None:

@@ -12,6 +12,7 @@
 from trimtab_client.channel import ADDRESS_VARIABLE, DEFAULT_ADDRESS
 from trimtab_client.client import (
     Client,
+    GetHealthResponse,
     GetServerInfoResponse,
     GetStatsResponse,
     ListEventsResponse,
@@ -86,11 +87,12 @@ from trimtab_client.event import (
 from trimtab_client.event_builder import EventBuilder
 from trimtab_client.event_id import uuid7
 from trimtab_client.fake import FakeSidecar
-from trimtab_client.recorder import FlushResult, Recorder, RecorderStats
+from trimtab_client.recorder import Recorder
 from trimtab_client.rejections import Rejection
 from trimtab_client.retry import Breaker
 from trimtab_client.ring import EVENT_CLASSES, EventClass
 from trimtab_client.settings import RecorderSettings
+from trimtab_client.stats import FlushResult, RecorderStats
 
 __all__ = [
     "ADDRESS_VARIABLE",
@@ -121,6 +123,7 @@ __all__ = [
     "FakeSidecar",
     "FieldViolation",
     "FlushResult",
+    "GetHealthResponse",
     "GetServerInfoResponse",
     "GetStatsResponse",
     "GuardVerdict",

@@ -29,6 +29,10 @@ _OPTIONS: list[tuple[str, int | str]] = [
 ]
 
 
+# Where a FakeSidecar of this process listens, or did: recorders of tests leave no files behind.
+FAKE_ADDRESSES: set[str] = set()
+
+
 def resolved_address(address: str | None) -> str:
     """`address`, else $TRIMTAB_ADDRESS, else 127.0.0.1:7517. "unix:/path" works too."""
     chosen = address or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS

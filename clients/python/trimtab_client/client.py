@@ -24,6 +24,7 @@ ListRejectedEventsResponse = event_service_pb2.ListRejectedEventsResponse
 WatchEventsResponse = event_service_pb2.WatchEventsResponse
 GetStatsResponse = event_service_pb2.GetStatsResponse
 GetServerInfoResponse = admin_service_pb2.GetServerInfoResponse
+GetHealthResponse = admin_service_pb2.GetHealthResponse
 
 R = TypeVar("R", bound=Message)
 
@@ -165,6 +166,12 @@ class Client:
         """Version, log_id, limits, durability, first and last sequence."""
         request = admin_service_pb2.GetServerInfoRequest()
         return self._call(_ADMIN + "GetServerInfo", request, GetServerInfoResponse, timeout_s)
+
+    def get_health(self, *, timeout_s: float | None = None) -> GetHealthResponse:
+        """Whether the server is ready, each condition with its reason, and figures of its queue,
+        collection, commits and disk; it answers while its database is away."""
+        request = admin_service_pb2.GetHealthRequest()
+        return self._call(_ADMIN + "GetHealth", request, GetHealthResponse, timeout_s)
 
     def check_health(self, service: str = "", *, timeout_s: float | None = None) -> str:
         """SERVING, NOT_SERVING or UNKNOWN; service "" = the server as a whole, else for example

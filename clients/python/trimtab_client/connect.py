@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from trimtab_client.channel import LazyChannel
 from trimtab_client.client import Client
-from trimtab_client.event import Event, Word
+from trimtab_client.event import ENVIRONMENT, Event, Word
 from trimtab_client.event_builder import EventBuilder
 from trimtab_client.market_events import MarketEvents
 from trimtab_client.outcome_events import OutcomeEvents
-from trimtab_client.recorder import FlushResult, OnRefused, Recorder, RecorderStats
+from trimtab_client.recorder import OnRefused, Recorder
 from trimtab_client.rejections import OnRejected
 from trimtab_client.ring import EventClass
 from trimtab_client.settings import RecorderSettings
+from trimtab_client.stats import FlushResult, RecorderStats
 from trimtab_client.trade_events import TradeEvents
 
+_BACKTEST = ENVIRONMENT("BACKTEST", "environment")
 _ON_UNAVAILABLE = ("CLOSED", "OPEN")
 
 
@@ -50,12 +53,19 @@ class Trimtab(TradeEvents[str | None], OutcomeEvents[str | None], MarketEvents[s
         self.recorder = Recorder(
             self._channel,
             source,
-            settings=settings,
+            settings=self._recorder_settings(settings or RecorderSettings()),
             on_rejected=on_rejected,
             on_refused=on_refused,
         )
         # Bound once: two attribute look-ups less on the engine's thread, for every event.
         self._record_bytes = self.recorder.record_bytes
+
+    def _recorder_settings(self, settings: RecorderSettings) -> RecorderSettings:
+        """A backtest has no spool unless told: it can be run again."""
+        told = settings.spool_mode is not None or settings.spool_dir is not None
+        if told or self.environment != _BACKTEST:
+            return settings
+        return replace(settings, spool_mode="off")
 
     @property
     def builder(self) -> EventBuilder:
@@ -97,7 +107,8 @@ class Trimtab(TradeEvents[str | None], OutcomeEvents[str | None], MarketEvents[s
     def close(self, timeout: float | None = None) -> FlushResult:
         """Flushes, ends the stream, closes the channel, all within `timeout` seconds (default 10;
         2 when no sidecar ever answered, `RecorderSettings.absent_close_timeout_s`). Idempotent.
-        What is not settled by then is gone: `dropped_count`, and one warning in the log."""
+        What is not settled by then is kept in the spool (`spooled_count`) or, without one, gone
+        (`dropped_count`); one warning in the log tells either."""
         result = self.recorder.close(timeout)
         self.client.close()
         return result

@@ -6,6 +6,7 @@
         tt.flush()
         assert fake.events(kind="SIGNAL")[0].symbol == "AAPL"
 
+Recorders that connect to it from the same process have no spool, unless their settings tell one.
 What it takes and refuses is the contract's numbering and a few of its field rules.
 """
 
@@ -21,6 +22,7 @@ from typing import Self
 import grpc
 
 from trimtab.v1 import event_service_pb2
+from trimtab_client.channel import FAKE_ADDRESSES
 from trimtab_client.event import EVENT_KIND, KIND_OF_PAYLOAD, Event, Word
 from trimtab_client.fake_log import FakeLog, Refusal
 from trimtab_client.fake_services import (
@@ -104,6 +106,7 @@ class FakeSidecar:
         if self.address.endswith(":0"):
             self.address = f"{self.address[:-2]}:{port}"
         server.start()
+        FAKE_ADDRESSES.add(self.address)
         self._server = server
         return self
 

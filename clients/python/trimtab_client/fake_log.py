@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import grpc
@@ -37,12 +37,14 @@ class Refusal(Exception):
         *,
         violations: Iterable[FieldViolation] = (),
         retry_after_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message or reason)
         self.code = code
         self.reason = reason
         self.violations = tuple(violations)
         self.retry_after_s = retry_after_s
+        self.metadata = dict(metadata or {})
 
 
 @dataclass(slots=True)

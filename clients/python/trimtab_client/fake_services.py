@@ -33,7 +33,10 @@ def abort(context: Any, refusal: Refusal) -> None:
     """Ends the call with google.rpc.Status as the contract's servers do."""
     status = status_pb2.Status(code=refusal.code.value[0], message=str(refusal))
     if refusal.reason:
-        status.details.add().Pack(error_details_pb2.ErrorInfo(domain=DOMAIN, reason=refusal.reason))
+        info = error_details_pb2.ErrorInfo(
+            domain=DOMAIN, reason=refusal.reason, metadata=refusal.metadata
+        )
+        status.details.add().Pack(info)
     if refusal.violations:
         bad = error_details_pb2.BadRequest()
         for violation in refusal.violations:
@@ -174,7 +177,8 @@ class _Events:
         with self._log.changed:
             producer = self._log.producer(opened.producer_id)
             if opened.producer_epoch < producer.epoch:
-                raise Refusal(grpc.StatusCode.ABORTED, "PRODUCER_FENCED")
+                metadata = {"producer_epoch": str(producer.epoch)}
+                raise Refusal(grpc.StatusCode.ABORTED, "PRODUCER_FENCED", metadata=metadata)
             producer.epoch, producer.owner = opened.producer_epoch, control
             answer = event_service_pb2.StreamEventsResponse()
             answer.opened.log_id = self._log.log_id
@@ -262,6 +266,17 @@ class _Admin:
                 store="memory",
             )
         answer.durability = admin_service_pb2.DURABILITY_LEVEL_PROCESS_CRASH
+        answer.server_time.GetCurrentTime()
+        return answer
+
+    def get_health(self, request: Any, context: Any) -> Any:
+        log = self._fake.log
+        answer = admin_service_pb2.GetHealthResponse(ready=self._fake.serving, store="memory")
+        message = "" if self._fake.serving else "as the test told"
+        answer.conditions.add(name="serving", ok=self._fake.serving, message=message)
+        answer.conditions[0].since_time.GetCurrentTime()
+        with log.changed:
+            answer.since_start.stored_count = len(log.events)
         answer.server_time.GetCurrentTime()
         return answer
 

@@ -8,17 +8,19 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
 import grpc
 
-from trimtab_client.channel import LazyChannel
+from trimtab_client.channel import FAKE_ADDRESSES, LazyChannel
 from trimtab_client.envelope import NAME_CHARS_MAX
 from trimtab_client.event import KIND_OF_PAYLOAD, Event
+from trimtab_client.recorder_spool import RecorderSpool
 from trimtab_client.rejections import OnRejected
 from trimtab_client.ring import EVENT_CLASSES, EventClass, Ring
 from trimtab_client.settings import RecorderSettings
+from trimtab_client.stats import FlushResult, RecorderStats
 from trimtab_client.stream import EventStream
 
 logger = logging.getLogger("trimtab_client")
@@ -27,55 +29,10 @@ OnRefused = Callable[[EventClass, int], None]
 
 CLOSE_TIMEOUT_S = 10.0
 _CONNECTING_TICK_S = 0.05
+_SPOOL_TIMEOUT_S_MIN = 2.0
+# With a spool, the rest of the ring is for what waits for the disk.
+_HEAD_SHARE = 0.5
 _CLASS_OF_PAYLOAD = {name: EVENT_CLASSES[kind] for name, kind in KIND_OF_PAYLOAD.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class FlushResult:
-    """What a flush or close found.
-
-    durable: every event accepted so far, since the recorder was made, is stored durably. One that
-        was rejected, lost or dropped is not, so after it this stays False; see `settled`.
-    settled: every event accepted before the call is answered: stored durably, rejected by the
-        server (`rejected_count`) or declared lost (`lost_count`). Waiting longer changes nothing.
-    pending_count: events accepted and not settled yet, those of after the call included.
-    durable_count, rejected_count, lost_count, dropped_count: totals, see RecorderStats.
-    """
-
-    durable: bool
-    settled: bool
-    pending_count: int
-    durable_count: int
-    rejected_count: int
-    lost_count: int
-    dropped_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class RecorderStats:
-    """Counts since the recorder was made (in a forked child: since the fork).
-
-    accepted_count = durable_count + rejected_count + lost_count + dropped_count + pending_count;
-    refused events were never accepted. refused_count: by class, "BULK" and "RESERVED".
-    duplicate_count: resent events that were stored before. lost_count: events that could not be
-    sent, and those that a restored server had forgotten (durable no more). dropped_count: events
-    that were still pending when the recorder was closed: gone, unless an answer of the server was
-    on its way just then. state: IDLE, CONNECTING, OPEN, BACKOFF, STOPPED (a second owner
-    took the producer id) or CLOSED. last_error: why the stream is not open; "" when it is.
-    """
-
-    accepted_count: int
-    durable_count: int
-    refused_count: Mapping[str, int]
-    rejected_count: int
-    duplicate_count: int
-    lost_count: int
-    dropped_count: int
-    reconnect_count: int
-    pending_count: int
-    pending_bytes: int
-    state: str
-    last_error: str
 
 
 class Recorder:
@@ -104,7 +61,7 @@ class Recorder:
             raise ValueError(f"source: needs 1 to {NAME_CHARS_MAX} characters")
         self._channel = channel
         self._source = source
-        self._settings = settings or RecorderSettings()
+        self._settings = _with_spool_mode(settings or RecorderSettings(), channel.address)
         self._on_rejected = on_rejected
         self._on_refused = on_refused
         self._closed = False
@@ -113,10 +70,20 @@ class Recorder:
 
     def _reset(self) -> None:
         """An empty ring and a stream of a new producer; also the whole of what a fork needs."""
-        self._ring = Ring(self._settings.events_max, self._settings.bytes_max)
-        self._stream = EventStream(
-            self._ring, self._channel, self._source, self._settings, self._on_rejected
+        settings = self._settings
+        has_spool = settings.spool_mode != "off" and not self._closed
+        self._ring = Ring(
+            settings.events_max, settings.bytes_max, head_share=_HEAD_SHARE if has_spool else 1.0
         )
+        self._stream = EventStream(
+            self._ring, self._channel, self._source, settings, self._on_rejected
+        )
+        self._spool: RecorderSpool | None = None
+        if has_spool:
+            self._spool = RecorderSpool(
+                self._ring, self._channel, self._source, settings, self._on_rejected, self._stream
+            )
+            self._stream.on_renumbered = self._spool.renumber
         self._refused_count = dict.fromkeys(EventClass, 0)
         self._started = False
         if self._closed:
@@ -153,6 +120,8 @@ class Recorder:
             return
         try:
             self._stream.start()
+            if self._spool is not None:
+                self._spool.start()
             self._started = True
         except RuntimeError:
             # No thread to be had now (limits, interpreter shutdown): the next event tries again.
@@ -193,16 +162,18 @@ class Recorder:
 
     def _result(self, target: int) -> FlushResult:
         """What is known now; the caller holds the ring's lock."""
-        ring, stream = self._ring, self._stream
-        settled = ring.settled_count >= target and not stream.dropped_count
+        ring, tally = self._ring, self._stream.tally
+        unanswered = tally.dropped_count or tally.spooled_count
+        settled = ring.settled_count >= target and not unanswered
         return FlushResult(
-            durable=settled and not stream.rejected_count and not stream.lost_count,
+            durable=settled and not tally.rejected_count and not tally.lost_count,
             settled=settled,
             pending_count=ring.pending_count,
-            durable_count=stream.durable_count,
-            rejected_count=stream.rejected_count,
-            lost_count=stream.lost_count,
-            dropped_count=stream.dropped_count,
+            durable_count=tally.durable_count,
+            rejected_count=tally.rejected_count,
+            lost_count=tally.lost_count,
+            dropped_count=tally.dropped_count,
+            spooled_count=tally.spooled_count,
         )
 
     async def flush_async(
@@ -216,8 +187,9 @@ class Recorder:
         """Refuses new events, flushes, ends the stream; all within `timeout` seconds or so.
 
         timeout: default 10, or `settings.absent_close_timeout_s` (2) when no connection was ever
-        made and none is being made. Idempotent. Events not settled by then are gone: counted as
-        `dropped_count` and told by one warning in the log.
+        made and none is being made. Idempotent. Events not settled by then are kept in the spool
+        (`spooled_count`); where there is none, or it is full, they are gone (`dropped_count`). One
+        warning in the log tells either. The time that is left goes to a replay under way.
         """
         flush_s = CLOSE_TIMEOUT_S if timeout is None else timeout
         absent_s = self._settings.absent_close_timeout_s if timeout is None else timeout
@@ -226,31 +198,41 @@ class Recorder:
             self._closed = True
             self._ring.shut()
         self._flush(flush_s, min(flush_s, absent_s))
+        if self._spool is not None:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            self._spool.close_adoption(left_s, lambda: self._stream.state == "OPEN")
         # The last acknowledgement is in (or late): a clean end is worth a second, not more.
         self._stream.close(min(1.0, max(0.0, deadline_s - time.monotonic())))
+        self._end(max(_SPOOL_TIMEOUT_S_MIN, deadline_s - time.monotonic()))
         _live.discard(self)
-        self._drop()
         with self._ring.lock:
             return self._result(self._ring.accepted_count)
 
     @property
     def stats(self) -> RecorderStats:
         """A consistent snapshot of the counts."""
-        ring, stream = self._ring, self._stream
+        ring, stream, spool, tally = self._ring, self._stream, self._spool, self._stream.tally
         with ring.lock:
             return RecorderStats(
                 accepted_count=ring.accepted_count,
-                durable_count=stream.durable_count,
+                durable_count=tally.durable_count,
                 refused_count={c.value: n for c, n in self._refused_count.items()},
-                rejected_count=stream.rejected_count,
-                duplicate_count=stream.duplicate_count,
-                lost_count=stream.lost_count,
-                dropped_count=stream.dropped_count,
+                rejected_count=tally.rejected_count,
+                duplicate_count=tally.duplicate_count,
+                lost_count=tally.lost_count,
+                dropped_count=tally.dropped_count,
                 reconnect_count=max(0, stream.opened_count - 1),
                 pending_count=ring.pending_count,
                 pending_bytes=ring.pending_bytes,
                 state=stream.state,
                 last_error=str(stream.last_error or ""),
+                spooled_count=tally.spooled_count,
+                spool_mode=str(self._settings.spool_mode),
+                spool_error=spool.error if spool else "",
+                spool_event_count=ring.spooled_count,
+                spool_bytes=spool.byte_count if spool else 0,
+                adopted_count=spool.adopted_count if spool else 0,
+                damaged_count=spool.damaged_count if spool else 0,
             )
 
     def close_at_exit(self) -> None:
@@ -261,16 +243,29 @@ class Recorder:
         with self._ring.lock:
             self._closed = True
             self._ring.shut()
-        self._drop()
+        if self._spool is not None:
+            self._spool.close_adoption(0.0, lambda: False)
+        self._stream.close(0.0)
+        self._end(_SPOOL_TIMEOUT_S_MIN)
 
-    def _drop(self) -> None:
-        """Gives up what is pending, with one warning: nobody else would ever say so."""
-        count = self._stream.drop()
-        if count:
+    def _end(self, timeout_s: float) -> None:
+        """Keeps what is pending in the spool, or gives it up: either with one warning, because
+        nobody else would ever say so."""
+        spooled_count = self._spool.close(timeout_s) if self._spool is not None else 0
+        gone_count = self._stream.give_up(spooled_count)
+        if spooled_count and self._spool is not None:
             logger.warning(
-                "trimtab recorder: closed with %s not durable; %s: %s",
-                "1 event" if count == 1 else f"{count:,} events",
-                "it is gone" if count == 1 else "they are gone",
+                "trimtab recorder: closed with %s not durable; %s kept in the spool %s, the next"
+                " start sends %s: %s",
+                *_counted(spooled_count, "it is", "they are"),
+                self._spool.folder,
+                "it" if spooled_count == 1 else "them",
+                self._why_pending(),
+            )
+        if gone_count:
+            logger.warning(
+                "trimtab recorder: closed with %s not durable; %s gone: %s",
+                *_counted(gone_count, "it is", "they are"),
                 self._why_pending(),
             )
 
@@ -287,13 +282,27 @@ class Recorder:
 
     def reset_after_fork(self) -> None:
         """What a forked child does: everything anew, nothing of the parent's touched."""
+        if self._spool is not None:
+            self._spool.forget()
         # Kept alive for ever: finalising the parent's call or locks would reach into grpc.
-        _abandoned.append((self._ring, self._stream))
+        _abandoned.append((self._ring, self._stream, self._spool))
         self._reset()
 
 
 _live: weakref.WeakSet[Recorder] = weakref.WeakSet()
-_abandoned: list[tuple[Ring, EventStream]] = []
+_abandoned: list[tuple[Ring, EventStream, RecorderSpool | None]] = []
+
+
+def _with_spool_mode(settings: RecorderSettings, address: str) -> RecorderSettings:
+    """The settings with a spool mode where none was told."""
+    if settings.spool_mode is not None:
+        return settings
+    off = address in FAKE_ADDRESSES and settings.spool_dir is None
+    return replace(settings, spool_mode="off" if off else "overflow")
+
+
+def _counted(count: int, one: str, many: str) -> tuple[str, str]:
+    return ("1 event", one) if count == 1 else (f"{count:,} events", many)
 
 
 def _close_all() -> None:

@@ -25,6 +25,8 @@ class Session:
         self.retry_after_s: float | None = None
         # Numbers to declare lost before anything else is sent: first, last.
         self.lost: tuple[int, int] | None = None
+        # Whether damaged numbers were declared lost and the answer is due.
+        self.damage_sent = False
         self.linger_until_s: float | None = None
         self.flushed_through = 0
         self.sent_count = 0
@@ -69,5 +71,5 @@ class Session:
 
     def stalled(self, now_s: float, timeout_s: float, ring: Ring) -> bool:
         """Whether the server owes an answer for longer than `timeout_s`."""
-        owes = not self.opened or self.draining or ring.in_flight_count > 0
+        owes = not self.opened or self.draining or ring.in_flight_count > 0 or self.damage_sent
         return owes and now_s - self.progress_s > timeout_s

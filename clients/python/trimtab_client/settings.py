@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+
+SPOOL_MODES = ("overflow", "always", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,15 @@ class RecorderSettings:
     # How long a close() without a timeout waits for a sidecar that never answered, seconds. Once
     # one has answered it waits up to 10.
     absent_close_timeout_s: float = 2.0
+    # "overflow": what the ring has no room for, and what is pending at the end, goes to disk.
+    # "always": every event does as it is recorded. "off". None = overflow, but off for BACKTEST
+    # (unless spool_dir is told) and for a FakeSidecar of this process.
+    spool_mode: str | None = None
+    # Where; None = $TRIMTAB_SPOOL_DIR, else $XDG_STATE_HOME/trimtab/spool, else
+    # ~/.local/state/trimtab/spool.
+    spool_dir: str | os.PathLike[str] | None = None
+    # Most bytes on disk for one source, what earlier recorders left included.
+    spool_bytes_max: int = 256 * 1024 * 1024
 
     def __post_init__(self) -> None:
         for name in ("events_max", "bytes_max", "batch_events_max", "batch_bytes_max"):
@@ -41,3 +53,7 @@ class RecorderSettings:
             raise ValueError("backoff_s_min, backoff_s_max: 0 < min <= max < 5")
         if self.ack_timeout_s <= 0:
             raise ValueError("ack_timeout_s: above 0")
+        if self.spool_mode not in (None, *SPOOL_MODES):
+            raise ValueError(f"spool_mode: {self.spool_mode!r} is none of {', '.join(SPOOL_MODES)}")
+        if self.spool_bytes_max < 65_536:
+            raise ValueError("spool_bytes_max: at least 65,536")

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -29,14 +29,15 @@ from trimtab_client.retry import Backoff, Takeovers
 from trimtab_client.ring import Ring
 from trimtab_client.session import Session
 from trimtab_client.settings import RecorderSettings
+from trimtab_client.strikes import Remedy, Strikes
+from trimtab_client.tally import Tally
 
 logger = logging.getLogger("trimtab_client")
 
 _METHOD = "/trimtab.v1.EventService/StreamEvents"
-_STRIKE_COUNT_MAX = 3
 _RETRY_AFTER_S_MAX = 30.0
-_NUMBERS_DISAGREE = ("SEQUENCE_REUSED", "SEQUENCE_GAP")
-_TOO_LARGE = ("BATCH_TOO_LARGE", "EVENT_TOO_LARGE", "INVALID_FIELD", "")
+
+OnRenumbered = Callable[[str, int], None]
 
 
 class EventStream:
@@ -49,7 +50,11 @@ class EventStream:
         source: str,
         settings: RecorderSettings,
         on_rejected: OnRejected | None,
+        *,
+        producer_id: str = "",
+        epoch: int = 1,
     ) -> None:
+        """producer_id, epoch: of an adopted spool; default: a new producer."""
         self._ring = ring
         self._channel = channel
         self._source = source
@@ -60,21 +65,18 @@ class EventStream:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._call: Any = None
-        self._strike_count = 0
-        # While events up to this ordinal are pending, they go one by one: one of them is poison.
-        self._suspect_through = 0
-        self._unsendable: set[int] = set()
-        self._lost_accounted: tuple[str, int] | None = None
+        self._strikes = Strikes()
+        self._epoch = epoch
         self._flush_target = 0
-        self.producer_id = str(uuid.uuid4())
+        self.producer_id = producer_id or str(uuid.uuid4())
         self.state = "IDLE"
         self.last_error: TrimtabError | None = None
-        self.durable_count = 0
-        self.rejected_count = 0
-        self.duplicate_count = 0
-        self.lost_count = 0
-        self.dropped_count = 0
+        # Told a new producer id and the ring's number_offset before either is used.
+        self.on_renumbered: OnRenumbered | None = None
+        self.tally = Tally()
         self.opened_count = 0
+        # Set once the first stream is open, and when none will be.
+        self.first_opened = threading.Event()
 
     def start(self) -> None:
         """Starts the supervisor unless it runs already. Does no I/O itself."""
@@ -97,6 +99,7 @@ class EventStream:
         """Half-closes, waits for the last acknowledgement up to `timeout_s`, then cuts."""
         with self._ring.lock:
             self._closing.set()
+            self.first_opened.set()
             self._ring.work.notify_all()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -112,14 +115,12 @@ class EventStream:
         """Whether no connection was ever made and none is being made just now."""
         return not self.opened_count and self.state != "CONNECTING"
 
-    def drop(self) -> int:
-        """Gives up what is pending, for good; how many events that were. `close` comes before."""
+    def give_up(self, spooled_count: int) -> int:
+        """Ends what is pending: so many of it are kept in the spool, the others are gone; how many
+        those are. `close` comes before."""
         self._reports.finish()
         with self._ring.lock:
-            count = self._ring.pending_count
-            self.dropped_count += count
-            self._ring.settle_through(self._ring.next_seq - 1)
-        return count
+            return self.tally.give_up(self._ring, spooled_count)
 
     # -- supervisor ---------------------------------------------------------------------------
 
@@ -171,7 +172,7 @@ class EventStream:
                 logger.warning("trimtab recorder: stream ended: %s", error)
             self.last_error = error
         if session.acknowledged:
-            self._strike_count = 0
+            self._strikes.reset()
             self._backoff.reset()
         if error is not None and self._takeovers.lost_by(error.reason):
             logger.warning(
@@ -182,6 +183,7 @@ class EventStream:
                 self.state = "STOPPED"
                 self._ring.shut()
                 self._ring.settled.notify_all()
+            self.first_opened.set()
             return None
         self.state = "BACKOFF"
         if error is not None:
@@ -191,33 +193,22 @@ class EventStream:
 
     def _count_strike(self, session: Session, error: TrimtabError) -> None:
         """After three refusals without progress: other numbers, then smaller steps, then Lost."""
-        numbers = error.reason in _NUMBERS_DISAGREE or session.numbers_unknown
-        refused = error.code in (
-            grpc.StatusCode.INVALID_ARGUMENT,
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-        )
-        size = refused and error.reason in _TOO_LARGE and session.sent_count > 0
-        if not numbers and not size:
-            return
-        self._strike_count += 1
-        if self._strike_count < _STRIKE_COUNT_MAX and not session.numbers_unknown:
-            return
-        self._strike_count = 0
         ring = self._ring
         with ring.lock:
-            if numbers:
-                self.producer_id = str(uuid.uuid4())
-                self._unsendable.clear()
+            remedy = self._strikes.count(session, error, ring.settled_count)
+            if remedy is Remedy.DECLARE_LOST:
+                self.tally.unsendable.add(ring.first_seq)
+            elif remedy is Remedy.RENUMBER:
+                self.producer_id, self._epoch = str(uuid.uuid4()), 1
+                self.tally.unsendable.clear()
                 ring.renumber()
-            elif ring.settled_count < self._suspect_through:
-                self._unsendable.add(ring.first_seq)
-            else:
-                self._suspect_through = ring.settled_count + session.sent_count
+                if self.on_renumbered is not None:
+                    self.on_renumbered(self.producer_id, ring.number_offset)
 
     # -- sending ------------------------------------------------------------------------------
 
     def _requests(self, session: Session) -> Iterator[bytes]:
-        yield wire.open_message(self.producer_id, self._source)
+        yield wire.open_message(self.producer_id, self._source, self._epoch)
         while (message := self._next_message(session)) is not None:
             yield message
 
@@ -249,6 +240,12 @@ class EventStream:
             if message is not None:
                 session.linger_until_s = None
                 return message
+        if ring.damaged_count and not ring.head_count and not session.damage_sent:
+            session.damage_sent = self.tally.is_damage_told = True
+            last_seq = ring.first_seq + ring.damaged_count - 1
+            return wire.lost_message(
+                ring.first_seq, last_seq, event_pb2.LossReason.LOSS_REASON_SPOOL_DAMAGED
+            )
         target = self._flush_target
         sent_through = ring.settled_count + ring.in_flight_count
         if session.flushed_through < target <= sent_through and ring.settled_count < target:
@@ -271,14 +268,14 @@ class EventStream:
         """The next batch within window and limits; None when the window is closed."""
         ring = self._ring
         first_seq = ring.next_unsent_seq
-        alone = ring.settled_count < self._suspect_through
+        alone = ring.settled_count < self._strikes.suspect_through
         count_max, bytes_max = session.room(ring, self._settings, alone=alone)
         if count_max < 1:
             return None
-        unsendable = first_seq in self._unsendable
+        unsendable = first_seq in self.tally.unsendable
         if unsendable or ring.head_bytes() + wire.EVENT_OVERHEAD_BYTES > session.batch_bytes_max:
             ring.take(1, ring.head_bytes())
-            self._unsendable.add(first_seq)
+            self.tally.unsendable.add(first_seq)
             session.sent(1)
             return wire.lost_message(
                 first_seq, first_seq, event_pb2.LossReason.LOSS_REASON_UNSENDABLE
@@ -353,28 +350,31 @@ class EventStream:
                 session.numbers_unknown = True
                 self._cancel_call()
                 return
-            self._settle(next_seq - 1, missed)
+            known_count = self.tally.settle(ring, next_seq - 1, missed)
+            if not self.opened_count:
+                self.tally.known_count = known_count
             if next_seq < first_seq:
                 session.lost = (next_seq, first_seq - 1)
-                # Told once per log: a stream that breaks before the Ack must tell it again.
-                if self._lost_accounted != (opened.log_id, first_seq - 1):
-                    self._lost_accounted = (opened.log_id, first_seq - 1)
-                    # They are durable no more; the counts go on adding up to what was accepted.
-                    forgotten = min(self.durable_count, first_seq - next_seq)
-                    self.durable_count -= forgotten
-                    self.lost_count += forgotten
+                if self.tally.forget(opened.log_id, *session.lost):
+                    logger.warning(
+                        "trimtab recorder: the server forgot the numbers %d to %d, as after a"
+                        " restore; they are declared lost",
+                        *session.lost,
+                    )
             session.open(opened)
             self.opened_count += 1
             self.state = "OPEN"
             self.last_error = None
+            self.first_opened.set()
             ring.work.notify_all()
         self._reports.report(missed)
 
     def _on_ack(self, session: Session, ack: event_service_pb2.Ack) -> None:
         with self._ring.lock:
-            if self._settle(ack.durable_through_seq, list(ack.rejections)):
+            if self.tally.settle(self._ring, ack.durable_through_seq, ack.rejections):
                 session.acknowledged = True
-            self.duplicate_count += ack.duplicate_count
+            self.tally.duplicate_count += ack.duplicate_count
+            session.damage_sent = session.damage_sent and self._ring.damaged_count > 0
             if ack.HasField("window"):
                 session.set_window(ack.window)
             self._ring.work.notify_all()
@@ -386,14 +386,3 @@ class EventStream:
             wait = go_away.retry_after
             session.retry_after_s = wait.seconds + wait.nanos / 1e9
             self._ring.work.notify_all()
-
-    def _settle(self, through_seq: int, rejections: list[Rejection]) -> int:
-        count = self._ring.settle_through(through_seq)
-        if self.dropped_count:
-            return 0  # too late: these were given up and told as such
-        unsendable = {seq for seq in self._unsendable if seq <= through_seq}
-        self._unsendable -= unsendable
-        self.lost_count += len(unsendable)
-        self.rejected_count += len(rejections)
-        self.durable_count += max(0, count - len(unsendable) - len(rejections))
-        return count

@@ -58,12 +58,12 @@ def batch_message(first_seq: int, events: Sequence[bytes]) -> bytes:
     return b"".join((_BATCH_TAG, varint(len(body)), body))
 
 
-def open_message(producer_id: str, source: str) -> bytes:
-    """StreamEventsRequest{open}, epoch 1: only whoever adopts a spool raises it."""
+def open_message(producer_id: str, source: str, epoch: int = 1) -> bytes:
+    """StreamEventsRequest{open}; the epoch is above 1 only for who adopts a spool."""
     return event_service_pb2.StreamEventsRequest(
         open=event_service_pb2.Open(
             producer_id=producer_id,
-            producer_epoch=1,
+            producer_epoch=epoch,
             source=source,
             client_info=event_service_pb2.ClientInfo(
                 name=CLIENT_NAME,
