@@ -117,9 +117,7 @@ def restore(settings: Settings, backup: Path | None) -> tuple[LogFacts, Path | N
 
 def prune(settings: Settings, *, dry_run: bool) -> Iterator[PrunedKind]:
     """What the setting `retention` prunes now, kind by kind; with `dry_run` what it would."""
-    return prune_log(
-        settings.database_url, _kept_days(settings), time.time_ns(), dry_run=dry_run
-    )
+    return prune_log(settings.database_url, _kept_days(settings), time.time_ns(), dry_run=dry_run)
 
 
 def examination(settings: Settings, *, full: bool) -> Iterator[Check]:
@@ -228,9 +226,7 @@ class Sidecar:
         return [StationRunner(station, *parts) for station in self._stations]
 
     def _retention(self, store: Store, telemetry: Telemetry) -> Retention:
-        return Retention(
-            store, _kept_days(self._settings), self._boot_id, telemetry, time.time_ns
-        )
+        return Retention(store, _kept_days(self._settings), self._boot_id, telemetry, time.time_ns)
 
     def _health(self, store: Store, ingest: Ingest, telemetry: Telemetry) -> Health:
         limits = HealthLimits(self._settings.disk_free_bytes_min, self._settings.writer_stuck_s_max)

@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import NAMESPACE_OID, uuid5
 
-import pytest
-
-from tests.store.conftest import Backend, backend  # noqa: F401  (a fixture)
+from tests.store.conftest import Backend, backend, databases  # noqa: F401  (fixtures)
 from tests.store.log_events import an_event, unary
 from trimtab_server.domain.events import Append, EventFilter, EventKind, StoredEvent
 from trimtab_server.loop.ingest import Ingest, IngestLimits
@@ -148,11 +146,9 @@ def test_a_cursor_never_goes_back(backend: Backend) -> None:  # noqa: F811
     assert store.stations.advance(lease, 6) is None
 
 
-async def test_two_sidecars_run_a_station_once(backend: Backend) -> None:  # noqa: F811
+async def test_two_sidecars_run_a_station_once(databases: Backend) -> None:  # noqa: F811
     """Both record, one of them derives; when it stops, the other goes on without a gap."""
-    if backend.name == "sqlite":
-        pytest.skip("a SQLite file has one sidecar at a time")
-    one, two = backend.open(), backend.open()
+    one, two = databases.open(), databases.open()
     async with running(two, "two") as (second, second_ingest, _):
         async with running(one, "one") as (first, first_ingest, _):
             await asyncio.gather(

@@ -50,6 +50,7 @@ def _days(kind: EventKind, words: str) -> float:
         days = math.nan
     if not 0 < days < math.inf:
         raise ValueError(
-            f"retention: {kind.name}={words}: days are a number above 0; leave the kind out to keep it"
+            f"retention: {kind.name}={words}: days are a number above 0; leave the kind out to keep"
+            " it for good"
         )
     return days

@@ -40,29 +40,31 @@ class Answers(grpc.aio.ServerInterceptor):
         return self._wrap_unary(handler, method)
 
     def _wrap_unary(self, handler: Any, method: str) -> Any:
-        inner = handler.unary_unary
+        inner, read = handler.unary_unary, _refusing(handler.request_deserializer)
 
-        async def unary_unary(request: Any, context: Any) -> Any:
+        async def unary_unary(message: bytes, context: Any) -> Any:
             start = self._monotonic()
             code = grpc.StatusCode.OK
             try:
-                return await inner(request, context)
+                return await inner(read(message), context)
             except Exception as error:  # noqa: BLE001 - every end is a status
                 code = await self._end(context, error, method)
             finally:
                 self._telemetry.rpc_finished(method, code.name, self._monotonic() - start)
 
-        return grpc.unary_unary_rpc_method_handler(
-            unary_unary, handler.request_deserializer, handler.response_serializer
-        )
+        # Without a deserializer the handler gets the bytes: gRPC answers UNKNOWN, and writes a
+        # traceback, for every single request that its own deserializer fails on.
+        return grpc.unary_unary_rpc_method_handler(unary_unary, None, handler.response_serializer)
 
     def _wrap_streaming(self, handler: Any, method: str) -> Any:
-        inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        is_fed = handler.request_streaming
+        inner = handler.stream_stream if is_fed else handler.unary_stream
+        read = _refusing(handler.request_deserializer)
 
         async def streaming(request: Any, context: Any) -> None:
             code = grpc.StatusCode.OK
             try:
-                answers = inner(request, context)
+                answers = inner(request if is_fed else read(request), context)
                 if hasattr(answers, "__aiter__"):
                     async for answer in answers:
                         await context.write(answer)
@@ -73,13 +75,11 @@ class Answers(grpc.aio.ServerInterceptor):
             finally:
                 self._telemetry.rpc_finished(method, code.name, None)
 
-        if handler.request_streaming:
+        if is_fed:
             return grpc.stream_stream_rpc_method_handler(
-                streaming, _refusing(handler.request_deserializer), handler.response_serializer
+                streaming, read, handler.response_serializer
             )
-        return grpc.unary_stream_rpc_method_handler(
-            streaming, handler.request_deserializer, handler.response_serializer
-        )
+        return grpc.unary_stream_rpc_method_handler(streaming, None, handler.response_serializer)
 
     async def _end(self, context: Any, error: Exception, method: str) -> grpc.StatusCode:
         if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
@@ -102,7 +102,7 @@ class Answers(grpc.aio.ServerInterceptor):
 
 def _refusing(deserialize: _Deserializer) -> _Deserializer:
     """The deserializer, which raises InvalidRequest instead of the library's error: that would end
-    a stream of health or reflection as a defect of ours."""
+    a request as a defect of ours."""
 
     def read(message: bytes) -> Any:
         try:

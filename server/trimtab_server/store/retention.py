@@ -30,13 +30,15 @@ _ROWS = 1_000
 # Seconds to wait for a sidecar's commit; under full load there is a gap between two of them.
 _WAIT_S = 30.0
 _OLDEST = (
-    "SELECT sequence, ingest_time_ns, source, environment, run_id, body FROM events"
-    " WHERE kind = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+    "SELECT sequence, ingest_time_ns, producer_key, producer_seq, event_id, source, environment,"
+    " run_id, body FROM events WHERE kind = ? AND sequence > ? ORDER BY sequence LIMIT ?"
 )
+# Not an update: SQLite gives the room of a row that shrank in place to nobody.
+_TAKE = "DELETE FROM events WHERE kind = ? AND sequence BETWEEN ? AND ?"
 _BURY = (
-    f"UPDATE events SET kind = {PRUNED_KIND}, source = '', environment = 0, run_id = NULL,"
-    f" event_time_ns = {PRUNED_TIME_NS}, available_time_ns = {PRUNED_TIME_NS}, signal_id = NULL,"
-    " strategy = NULL, symbol = NULL, body = ? WHERE sequence = ?"
+    "INSERT INTO events (sequence, ingest_time_ns, producer_key, producer_seq, event_id, kind,"
+    " source, environment, event_time_ns, available_time_ns, body)"
+    f" VALUES (?, ?, ?, ?, ?, {PRUNED_KIND}, '', 0, {PRUNED_TIME_NS}, {PRUNED_TIME_NS}, ?)"
 )
 _COUNT_DOWN = (
     "UPDATE event_counts SET event_count = event_count - ?, byte_count = byte_count - ?"
@@ -79,12 +81,13 @@ def prune_some(database: _Writable, kind: int, before_ns: int, rows_max: int = _
 def _bury(writer: Writer, kind: int, old: Sequence[Any]) -> None:
     counts: Counter[tuple[str, int, str]] = Counter()
     byte_counts: Counter[tuple[str, int, str]] = Counter()
-    for _, _, source, environment, run_id, body in old:
+    for *_, source, environment, run_id, body in old:
         group = (source, environment, run_id or "")
         counts[group] += 1
         byte_counts[group] += len(body)
     with writer.together():
-        writer.executemany(_BURY, [(body_digest(row[-1]), row[0]) for row in old])
+        writer.execute(_TAKE, (kind, old[0][0], old[-1][0]))
+        writer.executemany(_BURY, [(*row[:5], body_digest(row[-1])) for row in old])
         writer.executemany(
             _COUNT_DOWN,
             [(count, byte_counts[group], *group, kind) for group, count in counts.items()],
