@@ -94,13 +94,21 @@ def _clear(folder: Path) -> None:
         lines = (folder / "data" / "postmaster.pid").read_text().splitlines()
     except OSError:
         lines = []
-    # A postmaster works in its data folder; the number alone may be another process's by now.
-    if lines and Path(f"/proc/{lines[0]}/cwd").resolve() == folder / "data":
-        _kill_all(int(lines[0]))
+    # Negative while initdb runs. A postmaster works in its data folder: the number alone may be
+    # another process's by now.
+    postmaster = abs(int(lines[0])) if lines else 0
+    if postmaster and Path(f"/proc/{postmaster}/cwd").resolve() == folder / "data":
+        _kill_all(postmaster)
     if len(lines) > 6:
         # A killed postmaster leaves the small segment that tells whether one runs.
         ctypes.CDLL(None).shmctl(int(lines[6].split()[1]), 0, None)
+    _until(lambda: _is_removed(folder), f"{folder} to be removed", STOP_S_MAX)
+
+
+def _is_removed(folder: Path) -> bool:
+    """Removes a folder, or as much of it as others do not write to just now."""
     shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def _reachable(path: Path) -> bool:
@@ -307,8 +315,10 @@ class PostgresServer:
 
     def pause(self) -> None:
         """SIGSTOP of all its processes: connections stay open and nobody answers."""
-        for pid in _frozen(self.postmaster):
+        everyone = _frozen(self.postmaster)
+        for pid in everyone:
             _signal(pid, signal.SIGSTOP)
+        _until(lambda: all(_state(pid) in "TtZX" for pid in everyone), "a pause", STOP_S_MAX)
 
     def resume(self) -> None:
         """SIGCONT of all its processes; nothing happens when it was not paused."""

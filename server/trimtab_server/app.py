@@ -62,6 +62,8 @@ from trimtab_server.telemetry import (
 
 # Of the grace period, for callers to finish; the rest is for the log, telemetry and the exit.
 _CALLERS_SHARE = 0.8
+# From then on a commit that a silent database holds up is cut.
+_COMMITS_SHARE = 0.9
 # Threads hand the interpreter over this often: the writer and the event loop both do short work,
 # and the default of 5 ms is longer than a commit.
 _SWITCH_INTERVAL_S = 0.0005
@@ -180,6 +182,9 @@ class Sidecar:
                 await stop.wait()
                 _notify("STOPPING=1")
                 telemetry.log_info("stopping")
+                # A database that fell silent must not hold up the end beyond the grace period.
+                late = loop.call_later(settings.grace_s * _COMMITS_SHARE, store.give_up)
+                closing.callback(late.cancel)
                 await server.stop(settings.grace_s * _CALLERS_SHARE)
             finally:
                 for station in stations:

@@ -11,21 +11,33 @@ from typing import NamedTuple
 
 
 class Sent(NamedTuple):
-    """One event as a caller sent it; `producer` is None for unary calls."""
+    """One event as a caller sent it; `producer` is None for unary calls. An expendable one may be
+    missing though later ones are there: its engine was killed before it was told durable."""
 
     body: bytes
     producer: str | None = None
     producer_seq: int = 0
     valid: bool = True
+    expendable: bool = False
+
+
+class Loss(NamedTuple):
+    """Numbers that a producer declared lost, the last one included."""
+
+    producer: str
+    first_seq: int
+    last_seq: int
 
 
 class Entry(NamedTuple):
-    """One event as a reader found it; numbers are None where that reader does not show them."""
+    """One event as a reader found it; numbers are None where that reader does not show them.
+    `loss` is set where the server itself wrote down that a producer's numbers are lost."""
 
     sequence: int
     event_id: str
     body: bytes
     producer_seq: int | None = None
+    loss: Loss | None = None
 
 
 @dataclass
@@ -57,6 +69,7 @@ def faults(log: list[Entry], record: Record) -> list[str]:
     found = list(_sequence_faults(log))
     found += _content_faults(log, record)
     found += _order_faults(log, record)
+    found += _loss_faults(log, record)
     stored = {entry.event_id for entry in log}
     found += [
         f"lost: {event_id} was acknowledged"
@@ -79,6 +92,8 @@ def _content_faults(log: list[Entry], record: Record) -> Iterable[str]:
             yield f"doubled: {event_id} is stored {count} times"
     for entry in log:
         sent = record.sent.get(entry.event_id)
+        if sent is None and entry.loss is not None:
+            continue
         if sent is None:
             yield f"invented: {entry.event_id} was never sent"
         elif not sent.valid:
@@ -94,7 +109,7 @@ def _order_faults(log: list[Entry], record: Record) -> Iterable[str]:
     stored: dict[str, list[int]] = defaultdict(list)
     wanted: dict[str, set[int]] = defaultdict(set)
     for sent in record.sent.values():
-        if sent.producer is not None and sent.valid:
+        if sent.producer is not None and sent.valid and not sent.expendable:
             wanted[sent.producer].add(sent.producer_seq)
     for entry in log:
         known = record.sent.get(entry.event_id)
@@ -107,3 +122,17 @@ def _order_faults(log: list[Entry], record: Record) -> Iterable[str]:
         skipped = {number for number in wanted[producer] if number < last} - set(numbers)
         if skipped:
             yield f"skipped: {producer} misses {sorted(skipped)[:5]} below {last}"
+
+
+def _loss_faults(log: list[Entry], record: Record) -> Iterable[str]:
+    """What is declared lost is neither stored nor promised."""
+    stored = {entry.event_id for entry in log}
+    for entry in log:
+        if entry.loss is None:
+            continue
+        producer, first, last = entry.loss
+        for event_id, sent in record.sent.items():
+            if sent.producer != producer or not first <= sent.producer_seq <= last:
+                continue
+            if event_id in stored or not sent.expendable:
+                yield f"given up: {event_id} is {'stored' if event_id in stored else 'promised'}"

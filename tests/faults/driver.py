@@ -7,7 +7,7 @@ again from behind its last acknowledgement or from where the server expects it, 
 import random
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ import grpc
 
 from tests.faults.checker import Record, Sent
 from tests.faults.events import body, event, uuid
+from tests.rpc.statuses import FORBIDDEN, answer_of
 from trimtab.v1 import event_pb2
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1.event_service_pb2_grpc import EventServiceStub
@@ -26,6 +27,8 @@ DRAIN_S_MAX = 30.0
 EVENTS_IN_FLIGHT_MAX = 240
 BATCH_EVENTS_MAX = 40
 REFUSED_SHARE = 0.03
+# A connection that fell silent is given up after about 8 s; the server permits a ping every 5 s.
+KEEPALIVE = (("grpc.keepalive_time_ms", 6_000), ("grpc.keepalive_timeout_ms", 2_000))
 
 
 def open_channel(address: str, *more: tuple[str, int]) -> grpc.Channel:
@@ -42,20 +45,50 @@ def open_channel(address: str, *more: tuple[str, int]) -> grpc.Channel:
 
 @dataclass
 class Ending:
-    """How one stream or call ended."""
+    """How one stream or call ended. A reason stands there when the sidecar itself answered."""
 
     code: grpc.StatusCode
     details: str = ""
     said_go_away: bool = False
     was_open: bool = False
+    reason: str = ""
+    retry_after_s: float | None = None
+
+    @classmethod
+    def of(cls, error: grpc.RpcError) -> Self:
+        """An error, read."""
+        ending = cls(error.code(), error.details() or "")
+        if ending.code not in FORBIDDEN:
+            answer = answer_of(error)
+            ending.reason, ending.retry_after_s = answer.reason, answer.retry_after_s
+        return ending
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with it by the retry table; empty when nothing is."""
+        if self.code in FORBIDDEN:
+            return f"{self.code.name} was answered: {self.details}"
+        ours = self.code is grpc.StatusCode.UNAVAILABLE and self.reason
+        retry_helps = self.code is grpc.StatusCode.RESOURCE_EXHAUSTED or ours
+        if retry_helps and self.retry_after_s is None:
+            return f"{self.code.name} came without RetryInfo: {self.details}"
+        return ""
 
 
 class Caller(threading.Thread):
-    """One thread that calls until it is told to drain (finish what it sent) or to halt."""
+    """One thread that calls until it is told to drain (finish what it sent) or to halt.
 
-    def __init__(self, name: str, address: str, record: Record, seed: int) -> None:
+    addresses: one, or several of which each connection takes any. pause_s_max: how long it rests
+    between two sendings, at most.
+    """
+
+    pause_s_max: float = 0.0
+
+    def __init__(
+        self, name: str, addresses: str | Sequence[str], record: Record, seed: int
+    ) -> None:
         super().__init__(name=name, daemon=True)
-        self.address = address
+        self.addresses = [addresses] if isinstance(addresses, str) else list(addresses)
         self.record = record
         self.rng = random.Random(f"{seed}-{name}")
         self.endings: list[Ending] = []
@@ -66,7 +99,7 @@ class Caller(threading.Thread):
     def run(self) -> None:
         """Calls, and calls again after a failure, until drained or halted."""
         while not self.halted.is_set():
-            with open_channel(self.address) as channel:
+            with open_channel(self._address(), *KEEPALIVE) as channel:
                 if self.call(EventServiceStub(channel)):
                     return
             self.halted.wait(RETRY_S)
@@ -75,9 +108,19 @@ class Caller(threading.Thread):
         """Works over one channel until it fails. True when nothing is left to do."""
         raise NotImplementedError
 
-    def ended(self, error: grpc.RpcError) -> None:
+    def _pause_s(self) -> float:
+        return self.rng.uniform(0, self.pause_s_max) if self.pause_s_max else 0
+
+    def _address(self) -> str:
+        return self.addresses[self.rng.randrange(len(self.addresses))]
+
+    def ended(self, error: grpc.RpcError) -> Ending:
         """Notes how a call failed."""
-        self.endings.append(Ending(error.code(), error.details() or ""))
+        ending = Ending.of(error)
+        self.endings.append(ending)
+        if ending.fault:
+            self.protocol_faults.append(f"{self.name}: {ending.fault}")
+        return ending
 
 
 class UnaryCaller(Caller):
@@ -85,13 +128,15 @@ class UnaryCaller(Caller):
 
     pending: list[event_pb2.Event]
 
-    def __init__(self, name: str, address: str, record: Record, seed: int) -> None:
-        super().__init__(name, address, record, seed)
+    def __init__(
+        self, name: str, addresses: str | Sequence[str], record: Record, seed: int
+    ) -> None:
+        super().__init__(name, addresses, record, seed)
         self.pending = []
 
     def call(self, stub: EventServiceStub) -> bool:
         """As in Caller."""
-        while not self.halted.is_set():
+        while not self.halted.wait(self._pause_s()):
             if not self.pending:
                 if self.draining.is_set():
                     return True
@@ -123,8 +168,10 @@ class UnaryCaller(Caller):
 class StreamProducer(Caller):
     """One producer: numbered events, several batches in flight, one id for all its streams."""
 
-    def __init__(self, name: str, address: str, record: Record, seed: int) -> None:
-        super().__init__(name, address, record, seed)
+    def __init__(
+        self, name: str, addresses: str | Sequence[str], record: Record, seed: int
+    ) -> None:
+        super().__init__(name, addresses, record, seed)
         self.producer_id = uuid(self.rng)
         self.acknowledged_seq = 0
         self._unacknowledged: deque[tuple[int, event_pb2.Event]] = deque()
@@ -141,17 +188,21 @@ class StreamProducer(Caller):
             self._send_from = 0
             self._go_away = False
         stream = stub.StreamEvents(self._requests(self._stream))
-        code, details = grpc.StatusCode.OK, ""
+        failed: grpc.RpcError | None = None
         try:
             for response in stream:
                 self._take(response)
         except grpc.RpcError as error:
-            code, details = error.code(), error.details() or ""
+            failed = error
         with self._changed:
             self._stream += 1  # ends the request generator, which waits in a thread of grpc
             self._changed.notify_all()
-            was_open = self._send_from > 0
-            self.endings.append(Ending(code, details, self._go_away, was_open))
+            if failed is None:
+                ending = Ending(grpc.StatusCode.OK)
+                self.endings.append(ending)
+            else:
+                ending = self.ended(failed)
+            ending.said_go_away, ending.was_open = self._go_away, self._send_from > 0
             return self.draining.is_set() and not self._unacknowledged
 
     def drain(self) -> None:
@@ -160,12 +211,19 @@ class StreamProducer(Caller):
             self.draining.set()
             self._changed.notify_all()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has sent all it may and waits for an acknowledgement."""
+        with self._changed:
+            return self._send_from > self.acknowledged_seq + EVENTS_IN_FLIGHT_MAX
+
     def _take(self, response: pb.StreamEventsResponse) -> None:
         kind = response.WhichOneof("message")
         with self._changed:
             if kind == "opened":
                 self._opened(response.opened.next_expected_seq)
             elif kind == "ack":
+                self._refused(response.ack.rejections)
                 self._acknowledge(response.ack.durable_through_seq)
             elif kind == "go_away":
                 self._go_away = True
@@ -180,6 +238,11 @@ class StreamProducer(Caller):
         self._send_from = self.rng.choice((next_seq, self.acknowledged_seq + 1))
         if self._send_from == next_seq:
             self._acknowledge(next_seq - 1)
+
+    def _refused(self, rejections: Iterable[pb.Rejection]) -> None:
+        for rejection in rejections:
+            if self.record.sent[rejection.event_id].valid:
+                self.protocol_faults.append(f"{self.name}: a good event was refused: {rejection}")
 
     def _acknowledge(self, through_seq: int) -> None:
         if not self.acknowledged_seq <= through_seq <= self._last_seq:
@@ -208,6 +271,7 @@ class StreamProducer(Caller):
                         return
                     continue
             yield pb.StreamEventsRequest(batch=batch)
+            self.halted.wait(self._pause_s())
 
     def _may_send(self, stream: int) -> bool:
         if self._stream != stream or self.halted.is_set():
@@ -243,13 +307,22 @@ class StreamProducer(Caller):
 class Load:
     """Several producers and unary callers at once; a context manager that leaves no thread."""
 
-    def __init__(self, address: str, seed: int, producers: int = 3, unary: int = 2) -> None:
+    def __init__(
+        self,
+        addresses: str | Sequence[str],
+        seed: int,
+        producers: int = 3,
+        unary: int = 2,
+        pause_s_max: float = 0.0,
+    ) -> None:
         self.record = Record()
         self.producers = [
-            StreamProducer(f"stream-{i}", address, self.record, seed) for i in range(producers)
+            StreamProducer(f"stream-{i}", addresses, self.record, seed) for i in range(producers)
         ]
-        self.unary = [UnaryCaller(f"unary-{i}", address, self.record, seed) for i in range(unary)]
+        self.unary = [UnaryCaller(f"unary-{i}", addresses, self.record, seed) for i in range(unary)]
         self.callers: list[Caller] = [*self.producers, *self.unary]
+        for caller in self.callers:
+            caller.pause_s_max = pause_s_max
 
     def __enter__(self) -> Self:
         for caller in self.callers:
@@ -274,13 +347,13 @@ class Load:
         """How every stream and every failed call ended."""
         return [ending for caller in self.callers for ending in caller.endings]
 
-    def drain(self) -> None:
+    def drain(self, limit_s: float = DRAIN_S_MAX) -> None:
         """Everything that was sent gets acknowledged; no new events are made."""
         for producer in self.producers:
             producer.drain()
         for caller in self.unary:
             caller.draining.set()
-        self._join(DRAIN_S_MAX)
+        self._join(limit_s)
 
     def halt(self) -> None:
         """Ends every caller where it stands."""

@@ -34,7 +34,7 @@ def full_disk(server: Sidecar, spare_bytes: int = 0) -> Iterator[None]:
     The kernel refuses the write that goes beyond (EFBIG); below, writes still succeed, so that a
     commit may fail half-way.
     """
-    written = [server.database, server.database.with_name(server.database.name + "-wal")]
+    written = [server.file, server.file.with_name(server.file.name + "-wal")]
     largest = max(path.stat().st_size for path in written)
     before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (largest + spare_bytes, before[1]))

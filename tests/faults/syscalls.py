@@ -6,10 +6,14 @@ is the proof: an answer that entered `sendmsg` after `fdatasync` had left was se
 
 import re
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 _SYNCS = {"fsync", "fdatasync"}
 _WRITES = {"pwrite64", "pwritev", "pwritev2", "write", "writev"}
@@ -52,6 +56,47 @@ def tracer(trace: Path) -> tuple[str, ...]:
     return ("strace", *options, "-o", str(trace))
 
 
+def why_not_attach() -> str:
+    """Why running processes cannot be traced here; empty when strace may attach."""
+    if reason := why_not():
+        return reason
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        attached = subprocess.Popen(
+            ["strace", "-o", "/dev/null", "-p", str(sleeper.pid)], stderr=subprocess.PIPE, text=True
+        )
+        assert attached.stderr is not None
+        words = attached.stderr.readline()
+        sleeper.kill()
+        attached.communicate()
+    return "" if "attached" in words else f"strace may not attach here: {words!r}"
+
+
+@contextmanager
+def attached(processes: list[int], trace: Path) -> Iterator[None]:
+    """Traces running processes, and those that they start, while the block runs: one trace, so
+    that the order of what different processes do is known."""
+    what = "trace=" + ",".join(_TRACED)
+    command = ["strace", "-f", "-yy", "-xx", "-ttt", "-s", "65536", "-e", what, "-o", str(trace)]
+    command += [word for pid in processes for word in ("-p", str(pid))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracing:
+        assert tracing.stderr is not None
+        waiting = {str(pid) for pid in processes}
+        for line in tracing.stderr:
+            assert "Operation not permitted" not in line, line
+            waiting -= set(line.split())
+            if not waiting:
+                break
+        # Nobody reads its words from here on: a full pipe would stop it and all it traces.
+        draining = threading.Thread(target=tracing.stderr.read, daemon=True)
+        draining.start()
+        try:
+            yield
+        finally:
+            tracing.send_signal(signal.SIGINT)
+            tracing.wait()
+            draining.join()
+
+
 def calls(lines: Iterable[str]) -> Iterator[Call]:
     """The calls of a trace, in the order in which they left."""
     waiting: dict[str, tuple[int, str]] = {}
@@ -85,21 +130,31 @@ def _bytes(quoted: str) -> bytes:
     return bytes.fromhex(quoted.replace("\\x", ""))
 
 
-def order_faults(trace: Iterable[Call], markers: list[bytes]) -> list[str]:
+def order_faults(trace: Iterable[Call], markers: list[bytes], log_name: str = "-wal") -> list[str]:
     """What is wrong with the order of write, sync and answer, for events recorded one at a time;
-    each `marker` is found in its request and in what the commit writes. Empty = every answer left
-    only after the sync of its commit had returned."""
+    each `marker` is found in its request and in what the commit writes to the log (a file with
+    `log_name` in its path). Empty = every answer left only after the sync of its commit had
+    returned."""
     known = list(trace)
     answers = list(_answers(known))
     faults = []
     for marker in markers:
-        fault = _order_fault(known, answers, marker)
+        fault = _order_fault(known, answers, marker, log_name)
         if fault:
             faults.append(f"{marker.decode()}: {fault}")
     return faults
 
 
-def _order_fault(known: list[Call], answers: list[Call], marker: bytes) -> str:
+def _in_log(marker: bytes) -> list[bytes]:
+    """How a marker may stand in a log. An id stands there twice, as words and as a number: a page
+    of Postgres's log may end within one of them."""
+    try:
+        return [marker, UUID(marker.decode()).bytes]
+    except ValueError:
+        return [marker]
+
+
+def _order_fault(known: list[Call], answers: list[Call], marker: bytes, log_name: str) -> str:
     requests = [c for c in known if c.name in _RECEIVES and "TCP" in c.path and marker in c.data]
     if not requests:
         return "its request was not seen"
@@ -109,9 +164,9 @@ def _order_fault(known: list[Call], answers: list[Call], marker: bytes) -> str:
     )
     if answer is None:
         return "no answer was sent"
-    log = [c for c in known if c.path.endswith("-wal") and request.left < c.entered]
+    log = [c for c in known if log_name in c.path and request.left < c.entered]
     writes = [c for c in log if c.name in _WRITES and c.entered < answer.entered]
-    if not any(marker in write.data for write in writes):
+    if not any(known_as in write.data for write in writes for known_as in _in_log(marker)):
         return "answered before it was written"
     written = max(write.left for write in writes)
     syncs = [c for c in log if c.name in _SYNCS and c.entered > written]

@@ -20,21 +20,21 @@ from trimtab.v1.event_service_pb2_grpc import EventServiceStub
 EVENTS = 6
 UNSYNCED = "answered before a sync of it had returned"
 LYING = (sys.executable, str(without_sync.__file__))
-Recorder = Callable[[EventServiceStub], list[bytes]]
+Recorder = Callable[..., list[bytes]]
 
 
-def record_in_lock_step(stub: EventServiceStub) -> list[bytes]:
+def record_in_lock_step(stub: EventServiceStub, seed: int = 1) -> list[bytes]:
     """Records events one at a time with unary calls; returns what marks each in the trace."""
-    rng = random.Random(1)
+    rng = random.Random(seed)
     made = [event(rng, "unary") for _ in range(EVENTS)]
     for one in made:
         stub.RecordEvent(pb.RecordEventRequest(event=one), timeout=CALL_S_MAX)
     return [one.event_id.encode() for one in made]
 
 
-def stream_in_lock_step(stub: EventServiceStub) -> list[bytes]:
+def stream_in_lock_step(stub: EventServiceStub, seed: int = 2) -> list[bytes]:
     """Sends batches of one event on a stream, each after the acknowledgement of the last."""
-    rng = random.Random(2)
+    rng = random.Random(seed)
     made = [event(rng, "stream") for _ in range(EVENTS)]
     answered: Queue[int] = Queue(EVENTS + 1)
 

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.chaos.watchers import Watcher
 from tests.conftest import Sidecar
 from tests.faults.checker import faults
 from tests.faults.driver import Load, StreamProducer, open_channel
@@ -116,3 +117,30 @@ def test_no_acknowledged_unary_event_is_missing_after_many_quick_stops(
         load.drain()
     assert server.terminate() == 0
     assert faults(filed_log(server.database), load.record) == []
+
+
+def test_watchers_of_a_busy_log_are_told_and_let_go(sidecar: Callable[..., Sidecar]) -> None:
+    """However often a stop meets a commit, each watcher hears SHUTTING_DOWN from the sidecar itself
+    and none holds up the end until the grace period cuts it."""
+    server = sidecar(*GRACE)
+    watchers = [Watcher(f"watcher-{number}", [server.address], number) for number in range(4)]
+
+    def told() -> list[int]:
+        return [
+            sum(ending.reason == "SHUTTING_DOWN" for ending in watcher.endings)
+            for watcher in watchers
+        ]
+
+    with Load(server.address, seed=8, producers=2, unary=1) as load:
+        for watcher in watchers:
+            watcher.start()
+        for number in range(5):
+            seen = max(watcher.through for watcher in watchers)
+            until(lambda: all(w.through > seen + 200 for w in watchers), "watching")  # noqa: B023
+            assert server.terminate(within_s=GRACE_S) == 0
+            until(lambda: told() == [number + 1] * 4, "each to be told")  # noqa: B023
+            server.restart()
+        load.drain()
+    for watcher in watchers:
+        watcher.end(GRACE_S)
+    assert [fault for watcher in watchers for fault in watcher.faults] == []

@@ -6,9 +6,9 @@ Put before the command of a real sidecar; it takes over the flags that follow `s
 import sys
 
 from trimtab_server.cli import main
-from trimtab_server.store import database
+from trimtab_server.store import sqlite
 
 if __name__ == "__main__":
-    database._SYNCHRONOUS["power_loss"] = "OFF"
+    sqlite._SYNCHRONOUS["power_loss"] = "OFF"
     sys.argv = ["trimtab", *sys.argv[sys.argv.index("serve") :]]
     main()

@@ -99,8 +99,10 @@ class StationRunner:
                     renewed_s = self._monotonic()
                     if await self._lease() != lease._replace(cursor=cursor):
                         return
+                # Not `wait_for`: that of Python 3.11 swallows a cancellation that meets its result.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._ingest.beyond(cursor), _RENEWAL_S)
+                    async with asyncio.timeout(_RENEWAL_S):
+                        await self._ingest.beyond(cursor)
                 through = await self._readers.read(self._step, lease, cursor)
                 if through is None:
                     return

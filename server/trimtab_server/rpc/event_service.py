@@ -287,10 +287,11 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     ) -> AsyncIterator[pb.WatchEventsResponse]:
         """Pages behind `after`; an empty one when nothing came for a while."""
         while True:
-            # Also here: `wait_for` of Python 3.11 swallows a cancellation that meets its result.
             self._refuse_when_leaving()
+            # Not `wait_for`: that of Python 3.11 swallows a cancellation that meets its result.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ingest.beyond(after), self._limits.heartbeat_s)
+                async with asyncio.timeout(self._limits.heartbeat_s):
+                    await self._ingest.beyond(after)
             self._refuse_when_leaving()
             async with self._tail_reads:
                 page = await self._readers.read(self._queries.tail, wanted, after, pruned)

@@ -29,10 +29,10 @@ _VERSION_MIN = 130000
 _LANE_WAIT_S = 5
 # Seconds after which the server ends the transaction of a sidecar that went to sleep in it.
 _IDLE_S = 5
-_STATEMENT_S = 30
+_STATEMENT_S = 15
 # Seconds for a whole commit. Past them the connection is cut on this side: a server that stopped,
 # or a network that swallows everything, answers no statement and breaks no connection.
-_WRITE_S_MAX = 40.0
+_WRITE_S_MAX = 20.0
 # Between two looks at the counter when no notification comes.
 _POLL_S = 0.5
 _NETWORK: dict[str, Any] = {
@@ -117,6 +117,8 @@ class PostgresDatabase:
         then, unless the answer to the commit itself was lost: doing it again finds out.
         """
         connection: Connection | None = None
+        if self._closing.is_set():
+            raise Unavailable(Reason.SHUTTING_DOWN, "the server is stopping")
         self._turn.acquire()
         try:
             connection = self._writer = self._usable_writer()
@@ -219,6 +221,11 @@ class PostgresDatabase:
 
     # -- opening and closing --------------------------------------------------------------------
 
+    def give_up(self) -> None:
+        """Cuts the commit that is running and refuses every other: the time to stop is over."""
+        self._closing.set()
+        self._watchdog.hurry()
+
     def interrupt(self) -> None:
         """Ends the reads that are running, as if they had taken too long."""
         self._closing.set()
@@ -294,7 +301,7 @@ def _follow_settings() -> dict[str, str]:
 
 
 def _migrating() -> dict[str, str]:
-    return {"lock_timeout": "60s"}
+    return {"lock_timeout": "60s", "idle_in_transaction_session_timeout": "60s"}
 
 
 def _check_server(connection: Connection, durability: str, where: str) -> None:

@@ -222,6 +222,9 @@ class SqliteDatabase:
     def follow(self, on_growth: Callable[[int], None]) -> None:
         """Nothing to follow: this process is the only one that writes."""
 
+    def give_up(self) -> None:
+        """Nothing to cut: a file answers, or the process could not end either."""
+
     def interrupt(self) -> None:
         """Ends the reads that are running, as if they had taken too long."""
         self._is_closing = True

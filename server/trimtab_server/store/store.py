@@ -147,6 +147,11 @@ class Store:
         another sidecar has committed."""
         self._database.follow(on_growth)
 
+    def give_up(self) -> None:
+        """Cuts a commit that a silent database holds up: the time to stop is over. Whether it was
+        stored, its callers find out when they send it again."""
+        self._database.give_up()
+
     def interrupt(self) -> None:
         """Ends the reads that are running: the server stops."""
         self._database.interrupt()

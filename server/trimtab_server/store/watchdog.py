@@ -17,6 +17,7 @@ class Watchdog:
         self._monotonic = monotonic
         self._deadlines: dict[int, float] = {}
         self._lock = threading.Lock()
+        self._in_haste = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="trimtab-watchdog", daemon=True)
         self._thread.start()
@@ -25,12 +26,18 @@ class Watchdog:
     def watching(self, fd: int, seconds: float) -> Iterator[None]:
         """The socket `fd` is shut down when the block takes longer than `seconds`."""
         with self._lock:
-            self._deadlines[fd] = self._monotonic() + seconds
+            self._deadlines[fd] = self._monotonic() + (0 if self._in_haste else seconds)
         try:
             yield
         finally:
             with self._lock:
                 self._deadlines.pop(fd, None)
+
+    def hurry(self) -> None:
+        """Shuts every watched socket down, now and from now on: nobody waits any more."""
+        with self._lock:
+            self._in_haste = True
+            self._deadlines = dict.fromkeys(self._deadlines, self._monotonic())
 
     def close(self) -> None:
         """Ends the thread."""
