@@ -19,9 +19,12 @@ from tests.load.context import FULL, QUICK, Bench, test_folder
 from tests.load.ingest import measure_ingest, measure_memory
 from tests.load.latency import measure_latency, measure_unary
 from tests.load.machine import machine_facts
+from tests.load.postgres_ingest import measure_fleet, measure_postgres
 from tests.load.reading import measure_list
 from tests.load.record import measure_record
+from tests.load.spool import measure_spool
 from tests.load.table import Report
+from tests.postgres import EXTERNAL
 
 MEASUREMENTS: dict[str, Callable[[Bench, Report], None]] = {
     "ingest": measure_ingest,
@@ -30,6 +33,9 @@ MEASUREMENTS: dict[str, Callable[[Bench, Report], None]] = {
     "unary": measure_unary,
     "list": measure_list,
     "memory": measure_memory,
+    "postgres": measure_postgres,
+    "fleet": measure_fleet,
+    "spool": measure_spool,
 }
 
 
@@ -59,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args(arguments)
     for name in [name for name in os.environ if name.startswith("TRIMTAB_")]:
-        if name != "TRIMTAB_TEST_DIR":
+        if name not in ("TRIMTAB_TEST_DIR", EXTERNAL):
             del os.environ[name]  # servers run with default settings
     rounds = given.rounds or (3 if given.quick else 5)
     sizes = QUICK if given.quick else FULL

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any, Self
 
 from tests.conftest import ROOT, Sidecar, filesystem_of
 from tests.load import databases
+from tests.postgres import PostgresServer
+from tests.postgres import _children as children
 
 # What a sync means nothing to: a ratio to a durable commit would mean nothing either.
 _VOLATILE = {"tmpfs", "ramfs"}
@@ -38,10 +40,12 @@ class Sizes:
     list_events: tuple[int, int]
     list_page: int
     list_calls: int
+    postgres_events: int
+    spool_events: int
 
 
-FULL = Sizes(200_000, 20_000, _RATES, 3.0, 300, (100_000, 3_000_000), 1_000, 20)
-QUICK = Sizes(50_000, 4_000, _RATES, 1.0, 100, (20_000, 200_000), 150, 10)
+FULL = Sizes(200_000, 20_000, _RATES, 3.0, 300, (100_000, 3_000_000), 1_000, 20, 100_000, 50_000)
+QUICK = Sizes(50_000, 4_000, _RATES, 1.0, 100, (20_000, 200_000), 150, 10, 20_000, 10_000)
 
 
 class Bench:
@@ -103,9 +107,24 @@ class Bench:
         for path in self.folder.glob(database.name + "*"):
             path.unlink()
 
-    def start(self, database: Path) -> Sidecar:
-        """A sidecar with default settings, killed at the end if it still runs."""
-        sidecar = Sidecar(database)
+    @cached_property
+    def postgres(self) -> PostgresServer:
+        """A Postgres server with its own defaults, for all measurements."""
+        server = PostgresServer(self.folder.parent)
+        self._closing.callback(server.stop)
+        return server.start()
+
+    def new_folder(self) -> Path:
+        """A new empty folder."""
+        self._made += 1
+        folder = self.folder / str(self._made)
+        folder.mkdir()
+        return folder
+
+    def start(self, database: Path | str) -> Sidecar:
+        """A sidecar with default settings on a file or a URL, killed at the end if it still
+        runs."""
+        sidecar = Sidecar(database, written=self.new_folder() / "sidecar")
         self._closing.callback(sidecar.kill)
         return sidecar.start()
 
@@ -137,6 +156,8 @@ class Bench:
         done = subprocess.run(
             [sys.executable, "-m", f"tests.load.{module}", *map(str, arguments)],
             cwd=ROOT,
+            # Never the spool of whoever measures.
+            env={**os.environ, "TRIMTAB_SPOOL_DIR": str(self.folder / "spool")},
             capture_output=True,
             text=True,
             timeout=_CHILD_S_MAX,
@@ -165,8 +186,23 @@ def resident_mb(pid: int) -> float:
 
 def cpu_s(pid: int) -> float:
     """Processor seconds that a process has used."""
+    return _cpu_s(pid, 2)
+
+
+def family_cpu_s(pid: int) -> float:
+    """Processor seconds that a process and its children have used, ended ones included."""
+    total = 0.0
+    for child in children(pid):
+        # One that ends now is among its parent's ended children.
+        with suppress(OSError):
+            total += _cpu_s(child, 2)
+    return total + _cpu_s(pid, 4)
+
+
+def _cpu_s(pid: int, count: int) -> float:
+    """user and system time; then those of ended children."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11 : 11 + count])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_folder() -> Path:

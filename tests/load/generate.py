@@ -4,14 +4,17 @@ python -m tests.load.generate --rate 10000 --seconds 10 --address 127.0.0.1:7517
 
 It is an open loop: an event is due at its time whether or not the server keeps up, and its latency
 runs from that time to its acknowledgement. Batches are made as the Recorder makes them: 2 ms after
-the first event that waits, of at most 1,000. `--rate 0` sends batches of 2,000 without a pause.
+the first event that waits, of at most 1,000. `--rate 0` sends batches of 2,000 without a pause;
+with several addresses, the events are divided among as many streams that run at the same time.
 The last line of the output is JSON.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -53,45 +56,58 @@ def latencies_ms(settled: Settled, due_s: float, rate: float) -> "np.ndarray[Any
     return np.concatenate(found) * 1e3
 
 
-def generate(address: str, rate: float, seconds: float, seed: int, event_count: int = 0) -> Any:
-    """Sends the load and tells what came of it. Raises RuntimeError when an event was refused.
+def flat_out(addresses: Sequence[str], event_count: int, seed: int) -> Any:
+    """Sends the events as fast as the servers take them, an equal share on a stream to each address
+    (the same one may occur twice), and tells what came of it all together. Raises RuntimeError when
+    an event was refused."""
+    shares = [len(range(i, event_count, len(addresses))) for i in range(len(addresses))]
+    ready = [
+        messages.batches(messages.bodies(share, seed + i, time.time_ns()), FLAT_OUT_BATCH_EVENTS)
+        for i, share in enumerate(shares)
+    ]
+    with ExitStack() as closing, ThreadPoolExecutor(len(addresses)) as threads:
+        channels = [closing.enter_context(open_channel(address)) for address in addresses]
+        streams = [RawStream(channel, mix.SOURCE) for channel in channels]
+        return _told(list(threads.map(RawStream.run, streams, map(iter, ready))))
 
-    rate: events a second; 0 = `event_count` events, as fast as the server takes them."""
-    count = event_count or max(1, int(rate * seconds))
-    serialised = messages.bodies(count, seed, time.time_ns())
+
+def generate(address: str, rate: float, event_count: int, seed: int) -> Any:
+    """Sends the events, `rate` a second, and tells what came of it. Raises RuntimeError when one
+    was refused."""
+    serialised = messages.bodies(event_count, seed, time.time_ns())
+    due_s: list[float] = []
     with open_channel(address) as channel:
-        stream = RawStream(channel, mix.SOURCE)
-        if not rate:
-            ready = messages.batches(serialised, FLAT_OUT_BATCH_EVENTS)
-            settled = stream.run(iter(ready))
-            settled.check()
-            return _told(settled)
-        due_s: list[float] = []
-        settled = stream.run(paced(serialised, rate, due_s))
-        settled.check()
-        found = latencies_ms(settled, due_s[0], rate)
-        return {
-            **_told(settled),
-            "latency_ms_p50": float(np.percentile(found, 50)),
-            "latency_ms_p99": float(np.percentile(found, 99)),
-            "latency_ms_max": float(found.max()),
-        }
-
-
-def _told(settled: Settled) -> dict[str, Any]:
+        settled = RawStream(channel, mix.SOURCE).run(paced(serialised, rate, due_s))
+    told = _told([settled])
+    found = latencies_ms(settled, due_s[0], rate)
     return {
-        "events": settled.event_count,
-        "bytes": settled.byte_count,
-        "seconds": settled.seconds,
-        "events_per_s": settled.event_count / settled.seconds,
-        "ack_count": len(settled.acks),
+        **told,
+        "latency_ms_p50": float(np.percentile(found, 50)),
+        "latency_ms_p99": float(np.percentile(found, 99)),
+        "latency_ms_max": float(found.max()),
+    }
+
+
+def _told(runs: Sequence[Settled]) -> dict[str, Any]:
+    """From the first batch of any to the last acknowledgement of all."""
+    for settled in runs:
+        settled.check()
+    count = sum(settled.event_count for settled in runs)
+    start_s = min(settled.first_sent_s for settled in runs)
+    seconds = max(settled.acks[-1][0] for settled in runs) - start_s
+    return {
+        "events": count,
+        "bytes": sum(settled.byte_count for settled in runs),
+        "seconds": seconds,
+        "events_per_s": count / seconds,
+        "ack_count": sum(len(settled.acks) for settled in runs),
     }
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--address", default="127.0.0.1:7517")
+    parser.add_argument("--address", nargs="+", default=["127.0.0.1:7517"])
     parser.add_argument("--rate", type=float, default=10_000, help="events a second; 0 = flat out")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--events", type=int, default=0, help="instead of --seconds")
@@ -99,7 +115,13 @@ def main() -> None:
     given = parser.parse_args()
     if not given.rate and not given.events:
         parser.error("--rate 0 needs --events")
-    told = generate(given.address, given.rate, given.seconds, given.seed, given.events)
+    if given.rate and len(given.address) > 1:
+        parser.error("a second --address needs --rate 0")
+    if given.rate:
+        count = given.events or max(1, int(given.rate * given.seconds))
+        told = generate(given.address[0], given.rate, count, given.seed)
+    else:
+        told = flat_out(given.address, given.events, given.seed)
     print(json.dumps(told))
 
 

@@ -31,11 +31,6 @@ class Settled:
     duplicate_count: int = 0
     rejections: list[str] = field(default_factory=list)
 
-    @property
-    def seconds(self) -> float:
-        """From the first batch sent to the last acknowledgement."""
-        return self.acks[-1][0] - self.first_sent_s
-
     def check(self) -> None:
         """Raises RuntimeError unless every event was stored, once."""
         if self.rejections or self.duplicate_count:

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -17,26 +18,41 @@ from tests.load.context import Bench, Sizes
 from tests.load.table import HEAD, Report, Row
 from trimtab_client import EventBuilder
 
-TINY = Sizes(1_000, 200, (), 0.1, 10, (1_000, 2_000), 5, 2)
+TINY = Sizes(1_000, 200, (), 0.1, 10, (1_000, 2_000), 5, 2, 1_000, 500)
+
+# What is measured together: how many rows of each name come of it, and what is told below them.
+STORED = ("1,000 rows a round", "commits", "bytes of body an event", "indexes")
+EXPECTED = {
+    ("ingest", "record", "latency", "unary", "list", "memory"): (
+        Counter(ack=2, ingest=1, list=3, memory=2, record=2, unary=1, **{"start-up": 1}),
+        STORED,
+    ),
+    ("postgres", "fleet"): (Counter(postgres=1, fleet=1), STORED),
+    ("spool",): (Counter(spool=2), ("500 events a round", "bytes on disk an event")),
+}
 
 
-def test_every_measurement_yields_finite_rows(disk_path: Path) -> None:
+@pytest.mark.parametrize("names", EXPECTED, ids=" ".join)
+def test_every_measurement_yields_finite_rows(disk_path: Path, names: tuple[str, ...]) -> None:
     """All measurements run at tiny sizes: every row is there, and its ratios make sense."""
     with Bench(TINY, 1, disk_path, lambda _: None) as bench:
-        report = run(bench, list(MEASUREMENTS))
+        report = run(bench, names)
         folder = bench.folder
     assert report.failures == []
-    names = [row.name.split(" ")[0].rstrip(":") for row in report.rows]
-    counts = {name: names.count(name) for name in sorted(set(names))}
-    expected = {"ack": 2, "ingest": 1, "list": 3, "memory": 2, "record": 2, "start-up": 1}
-    assert counts == {**expected, "unary": 1}
+    counts, told = EXPECTED[names]
+    assert Counter(row.name.split(" ")[0].rstrip(":") for row in report.rows) == counts
     for row in report.rows:
         assert all(math.isfinite(ratio) and ratio > 0 for ratio in row.ratios), row
-    for words in (*HEAD, "cores", "SQLite", "file system", "indexes", "bytes of body an event"):
+    for words in (*HEAD, "cores", "SQLite", "file system", *told):
         assert words in report.text()
     assert report.markdown().count("\n|") == len(report.rows) + 1
     assert len(json.loads(json.dumps(report.as_json()))["rows"]) == len(report.rows)
     assert not folder.exists()
+
+
+def test_every_measurement_is_tried_here() -> None:
+    """One that is added to the bench is added here."""
+    assert [name for names in EXPECTED for name in names] == list(MEASUREMENTS)
 
 
 def test_mix_is_what_the_house_says() -> None:

@@ -31,9 +31,7 @@ def _is_well(one: Sidecar) -> None:
     """Still there, and it ends in good order."""
     assert one.process.poll() is None, "a test stopped the server"
     assert one.terminate() == 0
-    # What is logged as an error comes from undecodable bytes only, which the transport answers.
-    errors = [line for line in one.log.splitlines() if '"level": "error"' in line]
-    assert all("DecodeError" in line and "grpc._cython" in line for line in errors), errors
+    assert '"level": "error"' not in one.log, one.log
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ _STATEMENT_S = 15
 # Seconds for a whole commit. Past them the connection is cut on this side: a server that stopped,
 # or a network that swallows everything, answers no statement and breaks no connection.
 _WRITE_S_MAX = 20.0
+_MIGRATION_S_MAX = 600.0
 # Between two looks at the counter when no notification comes.
 _POLL_S = 0.5
 _NETWORK: dict[str, Any] = {
@@ -90,7 +91,10 @@ class PostgresDatabase:
         logging.getLogger("psycopg").setLevel(logging.ERROR)
         try:
             self._where = _described(self._url)
-            with self._connected(_migrating()) as connection:
+            with (
+                self._connected(_migrating()) as connection,
+                self._watchdog.watching(connection.fileno(), _WRITE_S_MAX),
+            ):
                 _check_server(connection, durability, self._where)
             self._migrate()
             self._writer = self._open_writer()
@@ -102,7 +106,6 @@ class PostgresDatabase:
             poolclass=QueuePool,
             pool_size=readers_max,
             max_overflow=0,
-            pool_pre_ping=True,
             isolation_level="REPEATABLE READ",
         )
 
@@ -145,7 +148,8 @@ class PostgresDatabase:
 
     def _open_writer(self) -> Connection:
         connection = self._connected(_write_settings(self._durability))
-        connection.execute(STAGE)
+        with self._watchdog.watching(connection.fileno(), _WRITE_S_MAX):
+            connection.execute(STAGE)
         return connection
 
     def _roll_back(self, connection: Connection | None) -> None:
@@ -164,7 +168,7 @@ class PostgresDatabase:
     def reading(self) -> Iterator[ReadConnection]:
         """A read-only snapshot. Raises DeadlineExceeded when the read takes too long."""
         try:
-            with self._readers.connect() as connection:
+            with self._usable_reader() as connection:
                 driver: Any = connection.connection.driver_connection
                 limit_s = self._read_time_s_max + _IDLE_S
                 with self._tracked(driver), self._watchdog.watching(driver.fileno(), limit_s):
@@ -179,6 +183,22 @@ class PostgresDatabase:
             raise unavailable(error.orig) from error
         except psycopg.Error as error:
             raise unavailable(error) from error
+
+    def _usable_reader(self) -> ReadConnection:
+        """A connection that answers: one that the pool kept through a restart of the server is
+        exchanged. (The pool's own check has no time limit.)"""
+        connection = self._readers.connect()
+        try:
+            driver: Any = connection.connection.driver_connection
+            with self._watchdog.watching(driver.fileno(), _IDLE_S):
+                connection.exec_driver_sql("SELECT 1")
+        except DBAPIError as error:
+            connection.close()
+            if not error.connection_invalidated:
+                raise
+            # That made the pool forget all its connections.
+            return self._readers.connect()
+        return connection
 
     @contextmanager
     def _tracked(self, driver: Any) -> Iterator[None]:
@@ -204,7 +224,8 @@ class PostgresDatabase:
         while not self._closing.is_set():
             # The database is away: the next look will tell.
             with suppress(psycopg.Error), self._connected(_follow_settings()) as connection:
-                connection.execute(f"LISTEN {CHANNEL}")
+                with self._watchdog.watching(connection.fileno(), _IDLE_S):
+                    connection.execute(f"LISTEN {CHANNEL}")
                 while not self._closing.is_set():
                     with self._watchdog.watching(connection.fileno(), 10.0):
                         self._hear(connection, on_growth)
@@ -266,8 +287,10 @@ class PostgresDatabase:
         )
         try:
             with engine.begin() as connection:
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION,))
-                migrate(connection, self._where)
+                driver: Any = connection.connection.driver_connection
+                with self._watchdog.watching(driver.fileno(), _MIGRATION_S_MAX):
+                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION,))
+                    migrate(connection, self._where)
         except DBAPIError as error:
             raise ConfigurationError(f"cannot open {self._where}: {error.orig}") from error
         finally:
