@@ -307,7 +307,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
 
     async def _write(self, context: Any, page: pb.WatchEventsResponse) -> None:
         try:
-            await asyncio.wait_for(context.write(page), self._limits.slow_reader_s)
+            # Not `wait_for`: its task keeps the page of a watcher that left until a collection.
+            async with asyncio.timeout(self._limits.slow_reader_s):
+                await context.write(page)
         except TimeoutError:
             raise Overloaded(
                 Reason.SLOW_READER,

@@ -1,7 +1,6 @@
 """A Postgres database opened for use: one connection that writes, a bounded pool that reads, one
 that hears of other sidecars' commits, and the place where the driver's errors become ours."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -87,8 +86,6 @@ class PostgresDatabase:
         # Stations and retention write from threads of their own, over the one connection.
         self._turn = threading.Lock()
         self._writer: Connection | None = None
-        # It warns of each pipeline that fails; every failure is handled here.
-        logging.getLogger("psycopg").setLevel(logging.ERROR)
         try:
             self._where = _described(self._url)
             with (
@@ -106,6 +103,8 @@ class PostgresDatabase:
             poolclass=QueuePool,
             pool_size=readers_max,
             max_overflow=0,
+            # As in sqlite: callers make shapes of filters by the thousand.
+            query_cache_size=100,
             isolation_level="REPEATABLE READ",
         )
 
@@ -186,7 +185,7 @@ class PostgresDatabase:
 
     def _usable_reader(self) -> ReadConnection:
         """A connection that answers: one that the pool kept through a restart of the server is
-        exchanged. (The pool's own check has no time limit.)"""
+        exchanged. The pool's own check has no time limit."""
         connection = self._readers.connect()
         try:
             driver: Any = connection.connection.driver_connection
@@ -273,7 +272,7 @@ class PostgresDatabase:
         return psycopg.connect(
             make_conninfo("", **(_NETWORK | given | {"options": options})),
             autocommit=autocommit,
-            # A statement that was to be prepared in a pipeline that failed is taken for prepared.
+            # Few statements come twice on a connection; no plan is to outlive its statistics.
             prepare_threshold=None,
         )
 
@@ -308,6 +307,10 @@ def _write_settings(durability: str) -> dict[str, str]:
         "lock_timeout": f"{_LANE_WAIT_S}s",
         "statement_timeout": f"{_STATEMENT_S}s",
         "idle_in_transaction_session_timeout": f"{_IDLE_S}s",
+        # The server's side of a network that swallows everything.
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
     }
 
 

@@ -1,18 +1,16 @@
 """One transaction on Postgres, in the lane that numbers the log.
 
 What can be done without the lane comes first: rows travel by COPY into a temporary table. Then an
-advisory lock is taken, numbers are given, and one round trip inserts, counts, moves the marks and
+advisory lock is taken, numbers are given, and one message inserts, counts, moves the marks and
 commits. The lock ends with the commit, so sequences are gapless and in commit order however many
 sidecars there are; a holder that dies or sleeps is cut off by the server's time limits.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg import sql
 
 from trimtab_server.domain.events import Append, Event
 from trimtab_server.store.claims import Claim, Content, IdStored, KnownProducer
@@ -41,7 +39,7 @@ _COPY_TYPES = (
 _INSERT = (
     "INSERT INTO events (sequence, ingest_time_ns, producer_key, producer_seq,"
     f" {_EVENT_COLUMNS})"
-    " SELECT %s + row_number() OVER (ORDER BY item), %s, (%s::integer[])[append + 1], producer_seq,"
+    " SELECT ? + row_number() OVER (ORDER BY item), ?, (?::integer[])[append + 1], producer_seq,"
     f" {_EVENT_COLUMNS} FROM staged ORDER BY item"
 )
 _TAKE_LANE = f"SELECT pg_advisory_xact_lock({_LANE}); SELECT last_sequence FROM log WHERE id = 1; "
@@ -63,9 +61,12 @@ class PostgresWriter:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._literals = psycopg.ClientCursor(connection)
         self._staged = _Staged([], set())
         self._known: dict[bytes, KnownProducer] = {}
         self._last = 0
+        # Statements that go to the server in one message, while there is such a list.
+        self._message: list[str] | None = None
         self.is_committed = False
 
     def begin(self, appends: Sequence[Append]) -> None:
@@ -76,8 +77,7 @@ class PostgresWriter:
             self._stage(appends)
         ids = {wanted.producer.producer_id for wanted in appends if wanted.producer}
         known = ", ".join(f"'\\x{producer_id.hex()}'::bytea" for producer_id in ids)
-        # One round trip, and no pipeline: it would end with a Flush, which disarms the time limit
-        # of a transaction that is left idle. Each statement sees what is committed when it runs.
+        # One message; each of its statements sees what is committed when it runs.
         rows = connection.execute(_TAKE_LANE + _PRODUCERS.format(known or "NULL::bytea"))
         rows.nextset()
         counter = rows.fetchone()
@@ -101,19 +101,23 @@ class PostgresWriter:
         self._staged = _Staged(starts, items)
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
-        """The rows of a statement with `?` for each parameter."""
-        return self._connection.execute(_statement(statement), parameters)
+        """The rows of a statement with `?` for each parameter; none, later, inside `together`."""
+        words = statement.replace("?", "%s").encode()
+        if self._message is None:
+            return self._connection.execute(words, parameters)
+        self._message.append(self._literals.mogrify(words, parameters))
+        return None
 
     def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """A statement for each of `rows`."""
         for row in rows:
-            self._connection.execute(_statement(statement), row)
+            self.execute(statement, row)
 
     def producers(self, producer_ids: Sequence[bytes]) -> dict[bytes, KnownProducer]:
         """Those of the producers that were opened before."""
         if any(producer_id not in self._known for producer_id in producer_ids):
-            marks = ", ".join(["%s"] * len(producer_ids))
-            self._known |= _by_id(self._connection.execute(_PRODUCERS.format(marks), producer_ids))
+            marks = ", ".join("?" * len(producer_ids))
+            self._known |= _by_id(self.execute(_PRODUCERS.format(marks), producer_ids))
         return self._known
 
     def last_sequence(self) -> int:
@@ -130,18 +134,22 @@ class PostgresWriter:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Around all that a commit writes: one round trip, the commit included. Raises IdStored,
-        and nothing of it is written, when the log holds one of the claims' ids."""
-        connection = self._connection
+        """Around all that a commit writes: one message, the commit included. Raises IdStored, and
+        nothing of it is written, when the log holds one of the claims' ids.
+
+        Not a pipeline: a server that waits for the rest of one, in a network that swallows it,
+        holds the lane without any time limit; one that waits for a message is timed.
+        """
+        self._message = ["SAVEPOINT unwritten"]
+        yield
+        message = "; ".join([*self._message, "COMMIT"])
+        self._message = None
         try:
-            with connection.pipeline():
-                connection.execute("SAVEPOINT unwritten")
-                yield
-                connection.execute("COMMIT")
+            self._connection.execute(message.encode())
         except psycopg.errors.UniqueViolation as error:
             if error.diag.table_name != "events":
                 raise
-            connection.execute("ROLLBACK TO SAVEPOINT unwritten")
+            self._connection.execute("ROLLBACK TO SAVEPOINT unwritten")
             raise IdStored from error
         self.is_committed = True
 
@@ -154,10 +162,8 @@ class PostgresWriter:
             wanted.add(starts[append_index] + item_index)
             keys[append_index] = key
         if len(wanted) < len(items):
-            self._connection.execute(
-                "DELETE FROM staged WHERE item = ANY(%s)", (list(items - wanted),)
-            )
-        self._connection.execute(_INSERT, (last, now_ns, keys))
+            self.execute("DELETE FROM staged WHERE item = ANY(?)", (list(items - wanted),))
+        self.execute(_INSERT, (last, now_ns, keys))
 
     def now_ns(self, _ours: Callable[[], int]) -> int:
         """The clock that leases run on: the database's, which all sidecars share."""
@@ -168,7 +174,7 @@ class PostgresWriter:
 
     def announce(self, last: int) -> None:
         """Wakes the other sidecars when this commits."""
-        self._connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, str(last)))
+        self.execute(f"NOTIFY {CHANNEL}, '{last}'")
 
 
 def _row(item: int, index: int, wanted: Append, seq: int, event: Event) -> tuple[Any, ...]:
@@ -184,8 +190,3 @@ def _row(item: int, index: int, wanted: Append, seq: int, event: Event) -> tuple
 
 def _by_id(rows: Iterable[tuple[Any, ...]]) -> dict[bytes, KnownProducer]:
     return {row[0]: KnownProducer._make(row[1:]) for row in rows}
-
-
-@lru_cache(maxsize=256)
-def _statement(words: str) -> sql.SQL:
-    return sql.SQL(words.replace("?", "%s"))
