@@ -17,8 +17,7 @@ from typing import Any, Self
 
 from tests.conftest import ROOT, Sidecar, filesystem_of
 from tests.load import databases
-from tests.postgres import PostgresServer
-from tests.postgres import _children as children
+from tests.postgres import PostgresServer, _children
 
 # What a sync means nothing to: a ratio to a durable commit would mean nothing either.
 _VOLATILE = {"tmpfs", "ramfs"}
@@ -192,7 +191,7 @@ def cpu_s(pid: int) -> float:
 def family_cpu_s(pid: int) -> float:
     """Processor seconds that a process and its children have used, ended ones included."""
     total = 0.0
-    for child in children(pid):
+    for child in _children(pid):
         # One that ends now is among its parent's ended children.
         with suppress(OSError):
             total += _cpu_s(child, 2)
