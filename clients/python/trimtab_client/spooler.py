@@ -19,6 +19,7 @@ _STEP_EVENTS = 4_096
 # So few are written while the engine waits.
 _LAST_EVENTS = 512
 _SYNC_INTERVAL_S = 1.0
+_REFILL_EVENTS_MAX = 2_000
 _RETRY_S = 1.0
 _WARNING_INTERVAL_S = 60.0
 
@@ -282,7 +283,8 @@ class Spooler:
             last = first + ring.stored_count - 1
         if not count:
             return
-        stretch = self._reader.read(first, last, count, size)
+        # In steps, so that the stream sends the first while the next is read.
+        stretch = self._reader.read(first, last, min(count, _REFILL_EVENTS_MAX), size)
         with ring.lock:
             taken = ring.refill(first, stretch.events, stretch.damaged_count)
         if taken and stretch.damaged_count:
