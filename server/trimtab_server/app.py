@@ -107,7 +107,8 @@ def restore(settings: Settings, backup: Path | None) -> tuple[LogFacts, Path | N
     then."""
     url = settings.database_url
     if backup is None:
-        return renew_log(url, uuid4, time.time_ns()), None
+        log = renew_log(url, settings.durability, uuid4, time.time_ns(), time.monotonic)
+        return log, None
     if backend_of(url) != "sqlite":
         raise ConfigurationError(
             "a backup file goes into a SQLite database; put Postgres back with its own tools, then"
@@ -119,7 +120,14 @@ def restore(settings: Settings, backup: Path | None) -> tuple[LogFacts, Path | N
 
 def prune(settings: Settings, *, dry_run: bool) -> Iterator[PrunedKind]:
     """What the setting `retention` prunes now, kind by kind; with `dry_run` what it would."""
-    return prune_log(settings.database_url, _kept_days(settings), time.time_ns(), dry_run=dry_run)
+    return prune_log(
+        settings.database_url,
+        settings.durability,
+        _kept_days(settings),
+        time.time_ns(),
+        time.monotonic,
+        dry_run=dry_run,
+    )
 
 
 def examination(settings: Settings, *, full: bool) -> Iterator[Check]:
@@ -231,7 +239,11 @@ class Sidecar:
         return [StationRunner(station, *parts) for station in self._stations]
 
     def _retention(self, store: Store, telemetry: Telemetry) -> Retention:
-        return Retention(store, _kept_days(self._settings), self._boot_id, telemetry, time.time_ns)
+        days = _kept_days(self._settings)
+        # Before anybody records, whose events would have the time of a clock that is wrong.
+        newest_ns = store.newest_time_ns() if days else 0
+        clocks = (time.time_ns, time.monotonic)
+        return Retention(store, days, self._boot_id, telemetry, *clocks, newest_ns)
 
     def _health(self, store: Store, ingest: Ingest, telemetry: Telemetry) -> Health:
         limits = HealthLimits(self._settings.disk_free_bytes_min, self._settings.writer_stuck_s_max)

@@ -57,7 +57,13 @@ class PrunedKind(NamedTuple):
 
 
 def prune(
-    url: str, days: Mapping[EventKind, float], now_ns: int, *, dry_run: bool
+    url: str,
+    durability: str,
+    days: Mapping[EventKind, float],
+    now_ns: int,
+    monotonic: Callable[[], float],
+    *,
+    dry_run: bool,
 ) -> Iterator[PrunedKind]:
     """What was pruned, kind by kind, of what is older than `days`; with `dry_run`, what would be.
     A sidecar may be serving the database.
@@ -76,7 +82,7 @@ def prune(
     database = (
         SharedFile(url)
         if backend_of(url) == "sqlite"
-        else open_database(url, "power_loss", 1, 10.0, lambda: 0.0)
+        else open_database(url, durability, 1, 10.0, monotonic)
     )
     with closing(database):
         for kind, before_ns in limits.items():

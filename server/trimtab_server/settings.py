@@ -35,7 +35,9 @@ class Settings(BaseSettings):
         "sqlite:///trimtab.db", description="Database URL, or the path of a SQLite file."
     )
     durability: Literal["power_loss", "process_crash"] = Field(
-        "power_loss", description="What an acknowledgement survives (SQLite FULL or NORMAL)."
+        "power_loss",
+        description="What an acknowledgement survives: SQLite FULL or NORMAL,"
+        " synchronous_commit on or off.",
     )
     commit_events_max: int = Field(
         4096, ge=1, le=65_536, description="Events that close a batch and start its commit."

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from trimtab.v1 import admin_service_pb2, event_pb2
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1.admin_service_pb2_grpc import AdminServiceStub
 from trimtab.v1.event_service_pb2_grpc import EventServiceStub
+from trimtab_server import maintenance
 from trimtab_server.cli import app
+from trimtab_server.store import backup
+from trimtab_server.store.database import Database, open_database
 
 Code = grpc.StatusCode
 _PRUNE_ALL = "MARKET_TICK=1e-9"
@@ -309,3 +313,37 @@ def test_postgres_is_maintained_too(
     assert (after.first_sequence, after.last_sequence) == (4, 4)
     with refused(Code.ABORTED, "LOG_CHANGED"):
         _watched(connected(server), 4, log_id=before.log_id, after_sequence=4)
+
+
+def test_a_file_system_that_refuses_is_one_line(
+    sidecar: Callable[..., Sidecar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1: it is no mistake of who asked."""
+    server = sidecar()
+
+    def refuse(_fd: int) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    done = _run("backup", tmp_path / "copy.db", "--database", server.database, code=1)
+    assert done.stderr == "trimtab: the file system refused: no room\n"
+    assert server.terminate() == 0
+
+
+def test_postgres_is_written_to_as_the_settings_say(
+    sidecar: Callable[..., Sidecar], postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their durability, and with a clock that cuts a server that does not answer."""
+    assert sidecar(database=postgres_url).terminate() == 0
+    opened = []
+
+    def spy(url: str, durability: str, *limits: Any) -> Database:
+        opened.append((durability, limits[-1]))
+        return open_database(url, durability, *limits)
+
+    for module in (maintenance, backup):
+        monkeypatch.setattr(module, "open_database", spy)
+    monkeypatch.setenv("TRIMTAB_DURABILITY", "process_crash")
+    _run("prune", "--retention", _PRUNE_ALL, "--database", postgres_url)
+    _run("restore", "--database", postgres_url)
+    assert opened == [("process_crash", time.monotonic)] * 2

@@ -105,7 +105,8 @@ def _streamed(bench: Bench, url: str, *, sidecar_count: int, stream_count: int) 
     count = bench.sizes.postgres_events
     sidecars = [bench.start(url) for _ in range(sidecar_count)]
     addresses = [sidecars[i % sidecar_count].address for i in range(stream_count)]
-    bench.postgres._administer("CHECKPOINT")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
     client_s, postgres_s = sum(cpu_s(each.pid) for each in sidecars), _postgres_cpu_s(bench)
     told = bench.child(
         "generate", "--rate", 0, "--events", count, "--seed", SEED, "--address", *addresses

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from trimtab_server.domain.events import EventKind
 from trimtab_server.domain.reasons import Reason
@@ -16,6 +17,7 @@ from trimtab_server.store.stations import Lease
 from trimtab_server.telemetry import Telemetry
 
 _DAY_NS = 86_400 * 10**9
+_HOUR_NS = 3_600 * 10**9
 _NOW_NS = 100 * _DAY_NS
 _DAYS = {EventKind.MARKET_TICK: 1.0, EventKind.MARKET_BAR: 2.5}
 WAIT_S = 20.0
@@ -46,8 +48,35 @@ class FakeStore:
         return answer
 
 
-def _made(store: FakeStore, days: dict[EventKind, float] = _DAYS) -> Retention:
-    return Retention(store, days, "me", Telemetry(), lambda: _NOW_NS)  # type: ignore[arg-type]
+class Clocks:
+    """A wall clock and a monotonic one that go together, until somebody sets the first."""
+
+    def __init__(self) -> None:
+        self.wall_ns = _NOW_NS
+        self.mono_s = 5.0
+
+    def pass_by(self, hours: float) -> None:
+        """Lets time go by."""
+        self.wall_ns += int(hours * _HOUR_NS)
+        self.mono_s += hours * 3_600
+
+
+def _made(
+    store: FakeStore,
+    days: dict[EventKind, float] = _DAYS,
+    clocks: Clocks | None = None,
+    newest_ns: int = 0,
+) -> Retention:
+    clocks = clocks or Clocks()
+    return Retention(
+        store,  # type: ignore[arg-type]
+        days,
+        "me",
+        Telemetry(),
+        lambda: clocks.wall_ns,
+        lambda: clocks.mono_s,
+        newest_ns,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +106,56 @@ def test_without_the_lease_nothing_is_pruned(leases: int) -> None:
     assert len(store.asked) == leases
 
 
+def test_a_clock_that_leaps_forward_is_not_believed_for_hours() -> None:
+    """What is pruned is gone: nothing is for four hours, and the log says why."""
+    store, clocks = FakeStore(), Clocks()
+    running = _made(store, clocks=clocks)
+    running.prune()
+    before = len(store.asked)
+    assert before == 2
+    clocks.wall_ns += 400 * _DAY_NS
+    with capture_logs() as logs:
+        for hours in (1, 1, 1, 0.9):
+            assert running.prune() == 0
+            clocks.pass_by(hours)
+    assert [(log["log_level"], log["ahead_s"]) for log in logs] == [("warning", 400 * 86_400)]
+    assert len(store.asked) == before
+    clocks.pass_by(0.1)
+    running.prune()
+    assert store.asked[before] == (EventKind.MARKET_TICK, clocks.wall_ns - _DAY_NS)
+
+
+def test_a_clock_that_was_mended_prunes_as_before() -> None:
+    """A small step, and one back, are believed at once."""
+    store, clocks = FakeStore(), Clocks()
+    running = _made(store, clocks=clocks)
+    for step_h in (2, -500, 2):
+        clocks.wall_ns += step_h * _HOUR_NS
+        clocks.pass_by(1)
+        running.prune()
+    assert len(store.asked) == 6
+
+
+@pytest.mark.parametrize(("still_days", "waits"), [(0.0, False), (1.0, False), (1.2, True)])
+def test_a_start_that_would_take_all_of_a_kind_waits(still_days: float, waits: bool) -> None:
+    """The log lay still for longer than ticks are kept, or the clock is wrong: who knows."""
+    store, clocks = FakeStore(), Clocks()
+    running = _made(store, clocks=clocks, newest_ns=_NOW_NS - int(still_days * _DAY_NS))
+    running.prune()
+    assert bool(store.asked) is not waits
+    clocks.pass_by(4)
+    running.prune()
+    assert store.asked
+
+
+def test_an_event_of_the_future_is_told() -> None:
+    """It holds its kind back; without a word nobody would know why nothing goes."""
+    store = FakeStore(Pruned(0, 0, has_more=False, oldest_time_ns=_NOW_NS + _HOUR_NS))
+    with capture_logs() as logs:
+        assert _made(store).prune() == 0
+    assert [(log["kind"], log["ahead_s"]) for log in logs] == [("MARKET_TICK", 3_600)]
+
+
 def test_without_a_limit_nothing_runs() -> None:
     """Everything is kept: no thread, no lease; stopping is harmless."""
     store = FakeStore()
@@ -96,11 +175,17 @@ def _until(is_true: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [Unavailable(Reason.STORE_UNAVAILABLE, "away"), ZeroDivisionError("a defect")]
+    ("failure", "wait"),
+    [
+        (Unavailable(Reason.STORE_UNAVAILABLE, "away"), "_RETRY_S"),
+        (ZeroDivisionError("a defect"), "_INTERVAL_S"),
+    ],
 )
-def test_a_failure_is_tried_again(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that is away and a defect alike: the thread goes on with the next round."""
-    monkeypatch.setattr(retention, "_INTERVAL_S", 0.001)
+def test_a_failure_is_tried_again(
+    failure: Exception, wait: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away soon, a defect with the next round; the thread goes on."""
+    monkeypatch.setattr(retention, wait, 0.001)
     store = FakeStore(failure, failure, Pruned(3, 30, has_more=False))
     running = _made(store)
     running.start()

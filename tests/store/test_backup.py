@@ -1,5 +1,6 @@
 """Copies of a log, and putting them back: whole or not at all, and never taken for the former."""
 
+import errno
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ from trimtab_server.domain.events import EventFilter
 from trimtab_server.errors import ConfigurationError, Unavailable
 from trimtab_server.store.backup import back_up, renew, restore
 from trimtab_server.store.disk import DiskSpace
-from trimtab_server.store.inspection import inspecting
+from trimtab_server.store.inspection import LogFacts, inspecting
 from trimtab_server.store.store import Store
 
 NEW_ID = UUID(int=7)
@@ -39,6 +40,14 @@ def _filled(files: Backend, count: int = 5) -> Store:
     store.open_producer(PRODUCER)
     store.append([batch(1, *(an_event(i) for i in range(1, count + 1)))])
     return store
+
+
+def _renewed(backend: Backend, now_ns: int = 1) -> LogFacts:
+    return renew(backend.url(), "power_loss", _new_id, now_ns, time.monotonic)
+
+
+def _refuse(*_arguments: object) -> None:
+    raise OSError(errno.ENOSPC, "no room")
 
 
 def _bodies(store: Store) -> list[bytes]:
@@ -148,6 +157,46 @@ def test_a_failed_backup_leaves_nothing(
     assert "copy.db.unfinished" not in _names(tmp_path)
 
 
+@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.rename"])
+def test_a_file_system_that_refuses_a_backup_is_told(
+    files: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """In words, and nothing is left behind."""
+    _filled(files)
+    before = _names(tmp_path)
+    monkeypatch.setattr(call, _refuse)
+    with pytest.raises(Unavailable, match=r"file system refused.*no room"):
+        back_up(files.url(), tmp_path / "copy.db", force=False)
+    assert _names(tmp_path) == before
+    files.close()
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "shutil.copyfile", "os.link"])
+@pytest.mark.parametrize("is_damaged", [True, False], ids=["damaged", "whole"])
+def test_a_file_system_that_refuses_a_restore_changes_nothing(
+    files: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, is_damaged: bool
+) -> None:
+    """No room, or no second names there: the database keeps its write-ahead log, and its name."""
+    _filled(files)
+    back_up(files.url(), tmp_path / "copy.db", force=False)
+    files.close()
+    log, wal = tmp_path / "log.db", tmp_path / "log.db-wal"
+    wal.write_bytes(b"nor a log")
+    if is_damaged:
+        log.write_bytes(b"no database at all" * 999)
+    with monkeypatch.context() as patched:
+        patched.setattr(call, _refuse)
+        with pytest.raises(Unavailable, match=r"file system refused.*no room"):
+            restore(tmp_path / "copy.db", files.url(), _new_id, 1)
+    assert not [name for name in _names(tmp_path) if "before" in name or "unfinished" in name]
+    if is_damaged:
+        assert log.read_bytes().startswith(b"no database")
+        assert wal.read_bytes() == b"nor a log"
+    else:
+        assert len(_bodies(files.open())) == 5
+        files.close()
+
+
 def test_a_restored_log_is_another_log(files: Backend, tmp_path: Path) -> None:
     """The events of the backup under a new log_id with the time of it; numbers go on behind them,
     and what was there is kept beside."""
@@ -211,7 +260,7 @@ def test_nothing_is_restored_under_a_serving_sidecar(files: Backend, tmp_path: P
     back_up(files.url(), tmp_path / "copy.db", force=False)
     for attempt in (
         lambda: restore(tmp_path / "copy.db", files.url(), _new_id, 1),
-        lambda: renew(files.url(), _new_id, 1),
+        lambda: _renewed(files),
     ):
         with pytest.raises(ConfigurationError, match="another sidecar serves"):
             attempt()
@@ -273,7 +322,7 @@ def test_a_log_that_was_put_back_otherwise_gets_a_new_identity(backend: Backend)
     store = backend.open()
     store.append([unary(an_event(1))])
     store.close()
-    assert renew(backend.url(), _new_id, 99)[:4] == (str(NEW_ID), 1, _created(backend), 99)
+    assert _renewed(backend, 99)[:4] == (str(NEW_ID), 1, _created(backend), 99)
     again = backend.open()
     assert (again.log_id, _bodies(again)) == (str(NEW_ID), [b"body-1"])
 
@@ -286,7 +335,7 @@ def _created(backend: Backend) -> int:
 def test_an_empty_database_gets_no_identity(backend: Backend) -> None:
     """It holds no log: renewing it would hide that nothing was put back."""
     with pytest.raises(ConfigurationError):
-        renew(backend.url(), _new_id, 1)
+        _renewed(backend)
 
 
 def test_the_file_keeps_its_owner_and_rights(files: Backend, tmp_path: Path) -> None:

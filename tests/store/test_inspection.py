@@ -1,15 +1,21 @@
 """A database as it is: a whole one has no fault, and each fault is found without a change."""
 
 import sqlite3
+import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import text
 
 from tests.store.conftest import START_NS, Backend
 from tests.store.log_events import PRODUCER, an_event, batch, unary
 from trimtab_server.domain.events import EventKind
 from trimtab_server.errors import ConfigurationError, Unavailable
+from trimtab_server.store.database import open_database
 from trimtab_server.store.inspection import Inspection, inspecting
 from trimtab_server.store.store import Store
 
@@ -126,3 +132,35 @@ def test_another_programs_file_is_no_log(tmp_path: Path) -> None:
     connection.close()
     with inspecting(f"sqlite:///{tmp_path / 'log.db'}") as inspection:
         assert inspection.revision() is None
+
+
+def test_a_postgres_url_is_read_as_the_sidecar_reads_it(databases: Backend) -> None:
+    """Several hosts, options of its own, and a name that does not hide the sidecar."""
+    address = urlsplit(databases.url()).netloc.rpartition("@")[2]
+    url = databases.url().replace(address, f"{address},{address}")
+    url += f"{'&' if '?' in url else '?'}application_name=mine&options=-c%20work_mem%3D96kB"
+    databases.open().close()
+    with inspecting(url) as inspection:
+        assert inspection.revision() is not None
+        assert inspection.sidecar_count() == 0
+        for name, value in (("work_mem", "96kB"), ("transaction_read_only", "on")):
+            assert inspection.connection.scalar(text(f"SHOW {name}")) == value
+    database = open_database(url, "power_loss", 1, 10.0, time.monotonic)
+    with closing(database), inspecting(url) as inspection:
+        assert inspection.sidecar_count() > 0
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://127.0.0.1:x/db", "postgresql://[::1/db", "postgresql://h/db?no=1"]
+)
+def test_a_url_that_will_not_do_is_told(url: str) -> None:
+    """As settings that will not do, as for the sidecar."""
+    with pytest.raises(ConfigurationError, match="cannot open"), inspecting(url):
+        pass
+
+
+def test_without_the_driver_postgres_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra; without it the command ends with a line."""
+    monkeypatch.setitem(sys.modules, "trimtab_server.store.postgres_connection", None)
+    with pytest.raises(ConfigurationError, match="cannot open"), inspecting("postgresql://h/db"):
+        pass

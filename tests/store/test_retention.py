@@ -94,12 +94,45 @@ def test_only_what_is_old_and_of_the_kind_goes_oldest_first(backend: Backend) ->
         store.append([unary(an_event(number, kind=TICK))])
     times = [event.ingest_time_ns for event in store.events.tail(_ALL, 0, 100, _PLENTY).events]
     database = store._database
-    assert prune_some(database, TICK, times[4], rows_max=3) == (3, 18, True)
+    assert prune_some(database, TICK, times[4], rows_max=3) == (3, 18, True, 0)
     assert _tail(store) == [4, 5, 6]
-    assert prune_some(database, TICK, times[4], rows_max=3) == (1, 6, False)
-    assert prune_some(database, TICK, times[4], rows_max=3) == (0, 0, False)
-    assert prune_some(database, SIGNAL, LATE_NS, rows_max=3) == (0, 0, False)
+    assert prune_some(database, TICK, times[4], rows_max=3) == (1, 6, False, times[4])
+    assert prune_some(database, TICK, times[4], rows_max=3) == (0, 0, False, times[4])
+    assert prune_some(database, SIGNAL, LATE_NS, rows_max=3) == (0, 0, False, 0)
     assert _tail(store) == [5, 6]
+
+
+def test_a_transaction_takes_so_many_bytes_at_most(backend: Backend) -> None:
+    """What goes beyond them waits for the next one; an event that is larger goes alone."""
+    store = backend.open()
+    bodies = [b"small", b"small", b"x" * 100, b"small", b"small"]
+    store.append([unary(*(an_event(i, kind=TICK, body=body) for i, body in enumerate(bodies)))])
+    taken = [prune_some(store._database, TICK, LATE_NS, bytes_max=12)[:3] for _ in range(4)]
+    assert taken == [(2, 10, True), (1, 100, True), (2, 10, False), (0, 0, False)]
+
+
+def test_an_event_of_the_future_holds_its_kind_back(backend: Backend) -> None:
+    """Until its time what lies behind it stays; that is told, and counting first knows it."""
+    store = backend.open()
+    _mixed(store)
+    with store._database.writing() as writer:
+        writer.execute("UPDATE events SET ingest_time_ns = ? WHERE sequence = 3", (LATE_NS + 9,))
+    with store._database.reading() as connection:
+        assert prunable_count(connection, TICK, LATE_NS) == 1
+        assert prunable_count(connection, SIGNAL, LATE_NS) == 3
+    assert store.prune_some(TICK, LATE_NS) == (1, 6, False, LATE_NS + 9)
+    assert store.prune_some(TICK, LATE_NS) == (0, 0, False, LATE_NS + 9)
+    assert _tail(store) == [2, 3, 4, 5, 6]
+
+
+def test_the_newest_time_outlives_pruning(store: Store) -> None:
+    """0 in an empty log; a tombstone's counts."""
+    assert store.newest_time_ns() == 0
+    _mixed(store, 5)
+    newest_ns = store.newest_time_ns()
+    assert START_NS < newest_ns < LATE_NS
+    store.prune_some(TICK, LATE_NS)
+    assert store.newest_time_ns() == newest_ns
 
 
 def test_the_limit_of_each_kind_is_known(store: Store) -> None:

@@ -97,6 +97,9 @@ def inspect(
         f"{root}: {len(found):,} folders, {sum(each.event_count for each in found):,} events,"
         f" {sum(each.byte_count for each in found):,} bytes; some may be stored already"
     )
+    for each in found:
+        if each.error:
+            typer.echo(f"{each.path}: {each.error}", err=True)
 
 
 @app.command("drain")

@@ -117,6 +117,13 @@ class StationRunner:
         page = self._store.events.tail(EventFilter(), cursor, _PAGE_SPAN, _PAGE_BYTES_MAX)
         if page.through_sequence == cursor:
             return cursor
+        if page.pruned_sequence > cursor:
+            self._telemetry.log_warning(
+                "retention was ahead of a station", station=self._station.name, cursor=cursor
+            )
         derived = self._station.derive(page.events)
         done = self._store.stations.advance(lease, page.through_sequence, derived)
-        return None if done is None else page.through_sequence
+        if done is None:
+            return None
+        self._ingest.heard(max((max(one.sequences, default=0) for one in done), default=0))
+        return page.through_sequence

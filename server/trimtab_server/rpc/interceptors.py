@@ -12,6 +12,8 @@ from trimtab_server.errors import InvalidRequest, TrimtabError, Unavailable
 from trimtab_server.rpc.status import DETAILS_KEY, code_of, details_of, message_of
 from trimtab_server.telemetry import Telemetry
 
+# What the generated base of a service raises for a method that it was not given.
+_NOBODY_WROTE_IT = "Method not implemented!"
 _Deserializer = Callable[[bytes], Any]
 
 
@@ -84,8 +86,7 @@ class Answers(grpc.aio.ServerInterceptor):
     async def _end(self, context: Any, error: Exception, method: str) -> grpc.StatusCode:
         if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
             raise error
-        if isinstance(error, NotImplementedError):
-            # What the generated base of a service answers for a method that nobody wrote.
+        if isinstance(error, NotImplementedError) and str(error) == _NOBODY_WROTE_IT:
             error = TrimtabError(Reason.UNIMPLEMENTED, "this version does not have this method")
         elif not isinstance(error, TrimtabError):
             sent = dict(context.invocation_metadata() or ())

@@ -251,7 +251,7 @@ class _Commit:
             if self._refused:
                 keep_rejections(writer, self._refused, now_ns, rejected_events_max)
             if claims:
-                writer.announce(last + len(claims))
+                writer.announce()
         for sequence, claim in enumerate(claims, last + 1):
             self.results[claim.append_index].sequences[claim.item_index] = sequence
         if self._has_repeats:

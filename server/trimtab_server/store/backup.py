@@ -10,7 +10,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -19,7 +19,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
-from trimtab_server.errors import ConfigurationError
+from trimtab_server.domain.reasons import Reason
+from trimtab_server.errors import ConfigurationError, Unavailable
 from trimtab_server.store.database import backend_of, open_database
 from trimtab_server.store.disk import disk_space
 from trimtab_server.store.inspection import LogFacts, inspecting
@@ -44,6 +45,16 @@ class Copied(NamedTuple):
     kept_aside: Path | None = None
 
 
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Also a decorator: a file system that refuses raises Unavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(Reason.STORE_UNAVAILABLE, f"the file system refused: {error}") from error
+
+
+@_in_our_words()
 def back_up(url: str, target: Path, *, force: bool) -> Copied:
     """A checked copy of the log of `url` at `target`, as it is at this moment; the sidecar goes on.
 
@@ -61,15 +72,18 @@ def back_up(url: str, target: Path, *, force: bool) -> Copied:
     with _unfinished(target) as copy:
         _copy(source, copy.path)
         log = _checked(copy.path)
+        copy.settle(target)
         copy.finish(target)
     return Copied(target, log, target.stat().st_size)
 
 
+@_in_our_words()
 def restore(backup: Path, url: str, new_log_id: Callable[[], UUID], now_ns: int) -> Copied:
     """The log of `backup` as the database of `url`, under a new log_id and with today's schema.
 
     What was there is kept beside it, as FILE.before-restore-N. Raises ConfigurationError while a
-    sidecar serves it, when `backup` is damaged, newer, or no log; nothing has changed then.
+    sidecar serves it, when `backup` is damaged, newer, or no log, Unavailable when the file system
+    refuses; nothing has changed then.
     """
     path = sqlite_path(url)
     if backup.resolve() == path:
@@ -81,6 +95,7 @@ def restore(backup: Path, url: str, new_log_id: Callable[[], UUID], now_ns: int)
             _copy(backup.resolve(), copy.path)
             _renew_file(copy.path, str(new_log_id()), now_ns)
             log = _checked(copy.path)
+            copy.settle(path)
             kept_aside = _put_aside(path)
             copy.finish(path)
     finally:
@@ -88,7 +103,14 @@ def restore(backup: Path, url: str, new_log_id: Callable[[], UUID], now_ns: int)
     return Copied(path, log, path.stat().st_size, kept_aside)
 
 
-def renew(url: str, new_log_id: Callable[[], UUID], now_ns: int) -> LogFacts:
+@_in_our_words()
+def renew(
+    url: str,
+    durability: str,
+    new_log_id: Callable[[], UUID],
+    now_ns: int,
+    monotonic: Callable[[], float],
+) -> LogFacts:
     """The log of `url`, which was put back by other means, after it was given a new log_id.
 
     Raises ConfigurationError while a sidecar serves it, or when it is damaged, newer, or no log.
@@ -104,7 +126,7 @@ def renew(url: str, new_log_id: Callable[[], UUID], now_ns: int) -> LogFacts:
             lock.release()
     else:
         _refuse_served(url)
-        database = open_database(url, "power_loss", 1, 10.0, lambda: 0.0)
+        database = open_database(url, durability, 1, 10.0, monotonic)
         try:
             with database.writing() as writer:
                 writer.execute(
@@ -135,23 +157,25 @@ def _refuse_served(url: str) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     """Writes the log of `source` into the empty file `target`. Raises Unavailable."""
-    connection = sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
-        # Without it Ctrl-C waits for the whole copy.
-        connection.set_progress_handler(lambda: 0, _STEPS_PER_LOOK)
-        sizes = [
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        ]
-        needed = (sizes[0] - sizes[1]) * sizes[2]
-        free = disk_space(target).free_bytes
-        if free < needed:
-            raise ConfigurationError(f"{target.parent} has {free} bytes free; {needed} are needed")
-        connection.execute("VACUUM INTO ?", (str(target),))
+        with closing(
+            sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True, isolation_level=None)
+        ) as connection:
+            # Without it Ctrl-C waits for the whole copy.
+            connection.set_progress_handler(lambda: 0, _STEPS_PER_LOOK)
+            sizes = [
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            ]
+            needed = (sizes[0] - sizes[1]) * sizes[2]
+            free = disk_space(target).free_bytes
+            if free < needed:
+                raise ConfigurationError(
+                    f"{target.parent} has {free} bytes free; {needed} are needed"
+                )
+            connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite3.Error as error:
         raise unavailable(error) from error
-    finally:
-        connection.close()
 
 
 def _checked(path: Path) -> LogFacts:
@@ -188,21 +212,21 @@ def _put_aside(path: Path) -> Path | None:
     number = 1
     while (aside := path.with_name(f"{path.name}.before-restore-{number}")).exists():
         number += 1
-    # SQLite throws the write-ahead log of a damaged database away when it opens it.
-    for suffix in ("-wal", "-journal"):
-        with suppress(FileNotFoundError):
-            shutil.copyfile(
-                path.with_name(path.name + suffix), aside.with_name(aside.name + suffix)
-            )
     try:
+        # Not a rename: at no moment is there no database under this name.
+        os.link(path, aside)
+        # SQLite throws the write-ahead log of a damaged database away when it opens it.
+        for suffix in ("-wal", "-journal"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(
+                    path.with_name(path.name + suffix), aside.with_name(aside.name + suffix)
+                )
+        _sync_folder(path.parent)
         is_whole = _folded(path)
-    except ConfigurationError:
-        _remove(aside, *_BESIDE)
+    except (ConfigurationError, OSError):
+        _remove(aside, "", *_BESIDE)
         raise
     _remove(aside if is_whole else path, *_BESIDE)
-    # Not a rename: at no moment is there no database under this name.
-    os.link(path, aside)
-    _sync_folder(path.parent)
     return aside
 
 
@@ -232,14 +256,17 @@ class _Unfinished:
         self.is_finished = False
         self._fd = fd
 
-    def finish(self, target: Path) -> None:
-        """Makes it durable under the name `target`, with the owner of what it replaces."""
+    def settle(self, target: Path) -> None:
+        """Makes its bytes durable, with the owner of what it is to replace at `target`."""
         if target.exists():
             former = target.stat()
             os.fchmod(self._fd, former.st_mode & 0o777)
             if os.geteuid() == 0:
                 os.fchown(self._fd, former.st_uid, former.st_gid)
         os.fsync(self._fd)
+
+    def finish(self, target: Path) -> None:
+        """Gives it the name `target`, durably."""
         self.path.rename(target)
         self.is_finished = True
         _sync_folder(target.parent)

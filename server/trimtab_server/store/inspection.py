@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -153,13 +152,8 @@ class Inspection:
 def inspecting(url: str) -> Iterator[Inspection]:
     """The database of `url` in one snapshot. Raises ConfigurationError when it does not open."""
     backend = backend_of(url)
-    engine = create_engine(
-        "sqlite://" if backend == "sqlite" else make_url(url).set(drivername="postgresql+psycopg"),
-        poolclass=NullPool,
-        **(_file(url) if backend == "sqlite" else _server()),
-    )
     try:
-        connection = engine.connect()
+        connection = (_file(url) if backend == "sqlite" else _server(url)).connect()
         if backend == "sqlite":
             connection.exec_driver_sql("BEGIN")
     except (DBAPIError, ImportError) as error:
@@ -169,7 +163,7 @@ def inspecting(url: str) -> Iterator[Inspection]:
         yield Inspection(connection, backend)
 
 
-def _file(url: str) -> dict[str, Any]:
+def _file(url: str) -> Engine:
     path = sqlite_path(url)
     if not path.is_file():
         raise ConfigurationError(f"{path} is not there")
@@ -177,18 +171,20 @@ def _file(url: str) -> dict[str, Any]:
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)
 
-    return {"creator": connect}
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
 
-def _server() -> dict[str, Any]:
-    return {
-        "isolation_level": "REPEATABLE READ",
-        "connect_args": {
-            "application_name": "trimtab-inspection",
-            "connect_timeout": 5,
-            "options": "-c default_transaction_read_only=on",
-        },
-    }
+def _server(url: str) -> Engine:
+    # The driver is an extra. Raises ImportError without it.
+    from trimtab_server.store.postgres_connection import connect
+
+    settings = {"default_transaction_read_only": "on"}
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connect(url, settings, autocommit=False, name="trimtab-inspection"),
+        poolclass=NullPool,
+        isolation_level="REPEATABLE READ",
+    )
 
 
 def _by_key(rows: Sequence[Any]) -> dict[tuple[Any, ...], tuple[int, int]]:

@@ -1,6 +1,7 @@
 """A Postgres database opened for use: one connection that writes, a bounded pool that reads, one
 that hears of other sidecars' commits, and the place where the driver's errors become ours."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -8,7 +9,6 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.string import BytesBinaryDumper
 from sqlalchemy import Connection as ReadConnection
 from sqlalchemy import create_engine
@@ -19,9 +19,12 @@ from trimtab_server.domain.events import Append
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import ConfigurationError, DeadlineExceeded, Unavailable
 from trimtab_server.store.migrate import migrate
+from trimtab_server.store.postgres_connection import connect, described
 from trimtab_server.store.postgres_writer import CHANNEL, STAGE, Connection, PostgresWriter
 from trimtab_server.store.refusals import busy, unavailable
 from trimtab_server.store.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
 
 _SYNCHRONOUS = {"power_loss": "on", "process_crash": "off"}
 _VERSION_MIN = 130000
@@ -36,14 +39,6 @@ _WRITE_S_MAX = 20.0
 _MIGRATION_S_MAX = 600.0
 # Between two looks at the counter when no notification comes.
 _POLL_S = 0.5
-_NETWORK: dict[str, Any] = {
-    "connect_timeout": 3,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-    "application_name": "trimtab",
-}
 _COMMON = {
     # Statistics are those of the log as it was an hour ago. By them a scan, or a bitmap with a sort
     # behind it, looks cheap; every query here has an index in the order that it asks for.
@@ -76,7 +71,7 @@ class PostgresDatabase:
         Raises ConfigurationError when that is not possible, or when the server's own settings
         break what `durability` promises.
         """
-        self._url = url.replace("postgresql+psycopg://", "postgresql://", 1)
+        self._url = url
         self._durability = durability
         self._read_time_s_max = read_time_s_max
         self._watchdog = Watchdog(monotonic)
@@ -88,7 +83,7 @@ class PostgresDatabase:
         self._turn = threading.Lock()
         self._writer: Connection | None = None
         try:
-            self._where = _described(self._url)
+            self._where = described(url)
             with (
                 self._connected(_migrating()) as connection,
                 self._watchdog.watching(connection.fileno(), _WRITE_S_MAX),
@@ -120,8 +115,6 @@ class PostgresDatabase:
         then, unless the answer to the commit itself was lost: doing it again finds out.
         """
         connection: Connection | None = None
-        if self._closing.is_set():
-            raise Unavailable(Reason.SHUTTING_DOWN, "the server is stopping")
         self._turn.acquire()
         try:
             connection = self._writer = self._usable_writer()
@@ -141,6 +134,8 @@ class PostgresDatabase:
             self._turn.release()
 
     def _usable_writer(self) -> Connection:
+        if self._closing.is_set():
+            raise Unavailable(Reason.SHUTTING_DOWN, "the server is stopping")
         connection = self._writer
         if connection is None or connection.closed or connection.broken:
             return self._open_writer()
@@ -170,11 +165,16 @@ class PostgresDatabase:
     def reading(self) -> Iterator[ReadConnection]:
         """A read-only snapshot. Raises DeadlineExceeded when the read takes too long."""
         try:
-            with self._usable_reader() as connection:
-                driver: Any = connection.connection.driver_connection
-                limit_s = self._read_time_s_max + _IDLE_S
-                with self._tracked(driver), self._watchdog.watching(driver.fileno(), limit_s):
-                    yield connection
+            connection = self._usable_reader()
+            driver: Any = connection.connection.driver_connection
+            limit_s = self._read_time_s_max + _IDLE_S
+            # Giving it back to the pool asks the server too: under the same watch.
+            with (
+                self._watchdog.watching(driver.fileno(), limit_s),
+                connection,
+                self._tracked(driver),
+            ):
+                yield connection
         except DBAPIError as error:
             if self._closing.is_set():
                 raise Unavailable(Reason.SHUTTING_DOWN, "the server is stopping") from error
@@ -190,17 +190,18 @@ class PostgresDatabase:
         """A connection that answers: one that the pool kept through a restart of the server is
         exchanged. The pool's own check has no time limit."""
         connection = self._readers.connect()
-        try:
-            driver: Any = connection.connection.driver_connection
-            with self._watchdog.watching(driver.fileno(), _IDLE_S):
+        driver: Any = connection.connection.driver_connection
+        with self._watchdog.watching(driver.fileno(), _IDLE_S):
+            try:
                 connection.exec_driver_sql("SELECT 1")
-        except DBAPIError as error:
-            connection.close()
-            if not error.connection_invalidated:
-                raise
-            # That made the pool forget all its connections.
-            return self._readers.connect()
-        return connection
+            except DBAPIError as error:
+                connection.close()
+                if not error.connection_invalidated:
+                    raise
+            else:
+                return connection
+        # The failure made the pool forget all its connections.
+        return self._readers.connect()
 
     @contextmanager
     def _tracked(self, driver: Any) -> Iterator[None]:
@@ -223,24 +224,23 @@ class PostgresDatabase:
         self._follower.start()
 
     def _follow(self, on_growth: Callable[[int], None]) -> None:
+        highest = 0
         while not self._closing.is_set():
-            # The database is away: the next look will tell.
-            with suppress(psycopg.Error), self._connected(_follow_settings()) as connection:
-                with self._watchdog.watching(connection.fileno(), _IDLE_S):
-                    connection.execute(f"LISTEN {CHANNEL}")
-                while not self._closing.is_set():
-                    with self._watchdog.watching(connection.fileno(), 10.0):
-                        self._hear(connection, on_growth)
-            self._closing.wait(_POLL_S)
-
-    def _hear(self, connection: Connection, on_growth: Callable[[int], None]) -> None:
-        heard = 0
-        for notification in connection.notifies(timeout=_POLL_S, stop_after=1):
-            heard = int(notification.payload)
-        if not heard:
-            row = connection.execute("SELECT last_sequence FROM log WHERE id = 1").fetchone()
-            heard = row[0] if row else 0
-        on_growth(heard)
+            try:
+                with self._connected(_follow_settings()) as connection:
+                    with self._watchdog.watching(connection.fileno(), _IDLE_S):
+                        connection.execute(f"LISTEN {CHANNEL}")
+                    while not self._closing.is_set():
+                        with self._watchdog.watching(connection.fileno(), 2 * _IDLE_S):
+                            highest = _heard(connection, highest)
+                        on_growth(highest)
+            except psycopg.Error:
+                # The database is away: the next look will tell.
+                self._closing.wait(_POLL_S)
+            except Exception:
+                # Whatever it was, watchers depend on this thread.
+                logger.exception("following the log failed")
+                self._closing.wait(_POLL_S)
 
     # -- opening and closing --------------------------------------------------------------------
 
@@ -261,6 +261,7 @@ class PostgresDatabase:
     def close(self) -> None:
         """Closes all connections."""
         self._closing.set()
+        self._watchdog.hurry()
         if self._follower is not None:
             self._follower.join()
         self._readers.dispose()
@@ -269,15 +270,7 @@ class PostgresDatabase:
         self._watchdog.close()
 
     def _connected(self, settings: dict[str, str], *, autocommit: bool = True) -> Connection:
-        given = conninfo_to_dict(self._url)
-        ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        options = f"{given.pop('options', '') or ''} {ours}".strip()
-        return psycopg.connect(
-            make_conninfo("", **(_NETWORK | given | {"options": options})),
-            autocommit=autocommit,
-            # Few statements come twice on a connection; no plan is to outlive its statistics.
-            prepare_threshold=None,
-        )
+        return connect(self._url, settings, autocommit=autocommit)
 
     def _migrate(self) -> None:
         """Under a lock of its own: sidecars of a fleet start together."""
@@ -288,11 +281,15 @@ class PostgresDatabase:
             pool_size=1,
         )
         try:
-            with engine.begin() as connection:
-                driver: Any = connection.connection.driver_connection
-                with self._watchdog.watching(driver.fileno(), _MIGRATION_S_MAX):
-                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION,))
-                    migrate(connection, self._where)
+            connection = engine.connect()
+            driver: Any = connection.connection.driver_connection
+            with (
+                self._watchdog.watching(driver.fileno(), _MIGRATION_S_MAX),
+                connection,
+                connection.begin(),
+            ):
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION,))
+                migrate(connection, self._where)
         except DBAPIError as error:
             raise ConfigurationError(f"cannot open {self._where}: {error.orig}") from error
         finally:
@@ -301,6 +298,23 @@ class PostgresDatabase:
 
 # Any number but the lane's.
 _MIGRATION = 0x6D69677261746521 % (1 << 62)
+
+
+def _heard(connection: Connection, highest: int) -> int:
+    """The log's counter, when somebody says that it moved or half a second has passed. What they
+    say is no more than a reason to look."""
+    for _ in connection.notifies(timeout=_POLL_S, stop_after=1):
+        pass
+    row = connection.execute("SELECT last_sequence FROM log WHERE id = 1").fetchone()
+    last: int = row[0] if row else 0
+    if last < highest:
+        logger.error(
+            "the log went back from sequence %d to %d: a failover lost commits; stop the sidecars"
+            " and run `trimtab restore` for a new log_id",
+            highest,
+            last,
+        )
+    return last
 
 
 def _write_settings(durability: str) -> dict[str, str]:
@@ -354,13 +368,6 @@ def _check_server(connection: Connection, durability: str, where: str) -> None:
             f"{where}: fsync is {fsync} and full_page_writes is {full_page_writes}, so nothing"
             " survives a loss of power; turn both on, or set durability to process_crash"
         )
-
-
-def _described(url: str) -> str:
-    """The database without its password."""
-    given = conninfo_to_dict(url)
-    host = given.get("host") or given.get("hostaddr") or "the local socket"
-    return f"Postgres database {given.get('dbname') or ''!r} on {host}"
 
 
 def _words(error: BaseException) -> str:

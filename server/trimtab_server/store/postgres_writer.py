@@ -18,6 +18,7 @@ from trimtab_server.store.claims import Claim, Content, IdStored, KnownProducer
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 CHANNEL = "trimtab"
+_UNIQUE_IDS = "events_event_id_key"
 # Any number will do, as long as every version of trimtab takes the same: "trimtab" in ASCII.
 _LANE = 0x7472696D746162
 
@@ -147,7 +148,7 @@ class PostgresWriter:
         try:
             self._connection.execute(message.encode())
         except psycopg.errors.UniqueViolation as error:
-            if error.diag.table_name != "events":
+            if error.diag.constraint_name != _UNIQUE_IDS:
                 raise
             self._connection.execute("ROLLBACK TO SAVEPOINT unwritten")
             raise IdStored from error
@@ -172,9 +173,9 @@ class PostgresWriter:
         ).fetchone()
         return int(row[0]) if row else 0
 
-    def announce(self, last: int) -> None:
+    def announce(self) -> None:
         """Wakes the other sidecars when this commits."""
-        self.execute(f"NOTIFY {CHANNEL}, '{last}'")
+        self.execute(f"NOTIFY {CHANNEL}")
 
 
 def _row(item: int, index: int, wanted: Append, seq: int, event: Event) -> tuple[Any, ...]:

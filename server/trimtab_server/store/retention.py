@@ -10,7 +10,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -27,11 +26,17 @@ from trimtab_server.store.tables import PrunedKindRow
 
 # Rows of one transaction: some tens of milliseconds in which nothing is recorded.
 _ROWS = 1_000
+# Bytes of their bodies: one message to Postgres, and memory here.
+_BYTES = 4 << 20
 # Seconds to wait for a sidecar's commit; under full load there is a gap between two of them.
 _WAIT_S = 30.0
 _OLDEST = (
+    "SELECT sequence, ingest_time_ns, length(body) FROM events WHERE kind = ? AND sequence > ?"
+    " ORDER BY sequence LIMIT ?"
+)
+_WHOLE = (
     "SELECT sequence, ingest_time_ns, producer_key, producer_seq, event_id, source, environment,"
-    " run_id, body FROM events WHERE kind = ? AND sequence > ? ORDER BY sequence LIMIT ?"
+    " run_id, body FROM events WHERE kind = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
 )
 # Not an update: SQLite gives the room of a row that shrank in place to nobody.
 _TAKE = "DELETE FROM events WHERE kind = ? AND sequence BETWEEN ? AND ?"
@@ -50,35 +55,58 @@ _REMEMBER = (
     " event_count = pruned_kinds.event_count + excluded.event_count"
 )
 
+# Behind every sequence.
+_BEYOND = (1 << 63) - 1
+
 
 class Pruned(NamedTuple):
-    """How many events of a kind one transaction pruned, their bytes, and whether older ones than
-    asked for are left."""
+    """How many events of a kind one transaction pruned, their bytes, whether older ones than asked
+    for may be left, and when the oldest that is left was ingested (0 = unknown)."""
 
     event_count: int
     byte_count: int
     has_more: bool
+    oldest_time_ns: int = 0
 
 
 class _Writable(Protocol):
     def writing(self) -> Any: ...
 
 
-def prune_some(database: _Writable, kind: int, before_ns: int, rows_max: int = _ROWS) -> Pruned:
+def prune_some(
+    database: _Writable,
+    kind: int,
+    before_ns: int,
+    rows_max: int = _ROWS,
+    bytes_max: int = _BYTES,
+) -> Pruned:
     """What one transaction pruned of the events of `kind` that were ingested before `before_ns`,
-    oldest first; nothing when the oldest that is left is younger. Raises Unavailable."""
+    oldest first; nothing when the oldest that is left is younger. One event may be larger than
+    `bytes_max`. Raises Unavailable."""
     with database.writing() as writer:
         known = writer.execute(
             "SELECT through_sequence FROM pruned_kinds WHERE kind = ?", (kind,)
         ).fetchone()
         rows = writer.execute(_OLDEST, (kind, known[0] if known else 0, rows_max)).fetchall()
-        old = list(takewhile(lambda row: row[1] < before_ns, rows))
-        if old:
-            _bury(writer, kind, old)
-    return Pruned(len(old), sum(len(row[-1]) for row in old), len(old) == rows_max)
+        count = _due_count(rows, before_ns, bytes_max)
+        if count:
+            _bury(writer, kind, rows[0][0], rows[count - 1][0])
+    oldest_time_ns = rows[count][1] if count < len(rows) else 0
+    has_more = count == rows_max or 0 < oldest_time_ns < before_ns
+    return Pruned(count, sum(row[2] for row in rows[:count]), has_more, oldest_time_ns)
 
 
-def _bury(writer: Writer, kind: int, old: Sequence[Any]) -> None:
+def _due_count(rows: Sequence[Any], before_ns: int, bytes_max: int) -> int:
+    byte_count = 0
+    for index, (_, time_ns, size) in enumerate(rows):
+        byte_count += size
+        if time_ns >= before_ns or (index and byte_count > bytes_max):
+            return index
+    return len(rows)
+
+
+def _bury(writer: Writer, kind: int, first: int, last: int) -> None:
+    old = writer.execute(_WHOLE, (kind, first, last)).fetchall()
     counts: Counter[tuple[str, int, str]] = Counter()
     byte_counts: Counter[tuple[str, int, str]] = Counter()
     for *_, source, environment, run_id, body in old:
@@ -86,23 +114,34 @@ def _bury(writer: Writer, kind: int, old: Sequence[Any]) -> None:
         counts[group] += 1
         byte_counts[group] += len(body)
     with writer.together():
-        writer.execute(_TAKE, (kind, old[0][0], old[-1][0]))
+        writer.execute(_TAKE, (kind, first, last))
         writer.executemany(_BURY, [(*row[:5], body_digest(row[-1])) for row in old])
         writer.executemany(
             _COUNT_DOWN,
             [(count, byte_counts[group], *group, kind) for group, count in counts.items()],
         )
         writer.execute("DELETE FROM event_counts WHERE kind = ? AND event_count = 0", (kind,))
-        writer.execute(_REMEMBER, (kind, old[-1][0], len(old)))
+        writer.execute(_REMEMBER, (kind, last, len(old)))
 
 
 def prunable_count(connection: Connection, kind: int, before_ns: int) -> int:
-    """How many events of `kind` were ingested before `before_ns`; reads all of the kind."""
+    """How many events of `kind` prune_some takes with `before_ns`: those in front of the first
+    that is younger. Reads all of the kind."""
     found = connection.execute(
-        text("SELECT count(*) FROM events WHERE kind = :kind AND ingest_time_ns < :before_ns"),
+        text(
+            "SELECT count(*) FROM events WHERE kind = :kind AND sequence < coalesce("
+            "(SELECT min(sequence) FROM events WHERE kind = :kind"
+            f" AND ingest_time_ns >= :before_ns), {_BEYOND})"
+        ),
         {"kind": kind, "before_ns": before_ns},
     )
     return int(found.scalar_one())
+
+
+def newest_time_ns(connection: Connection) -> int:
+    """When the newest event was ingested, tombstones included; 0 when there is none."""
+    newest = text("SELECT ingest_time_ns FROM events ORDER BY sequence DESC LIMIT 1")
+    return connection.scalar(newest) or 0
 
 
 def pruned_through(connection: Connection, kinds: Sequence[int]) -> int:

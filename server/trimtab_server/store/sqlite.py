@@ -134,7 +134,7 @@ class SqliteWriter:
         """The clock that leases run on: one process, its clock."""
         return ours()
 
-    def announce(self, last: int) -> None:
+    def announce(self) -> None:
         """Nobody else reads this file's growth."""
 
 

@@ -25,9 +25,14 @@ class Stations:
     """Leases and cursors. Call it from a thread that may block."""
 
     def __init__(
-        self, database: Database, same_content: SameContent, now_ns: Callable[[], int]
+        self,
+        database: Database,
+        rejected_events_max: int,
+        same_content: SameContent,
+        now_ns: Callable[[], int],
     ) -> None:
         self._database = database
+        self._rejected_events_max = rejected_events_max
         self._same_content = same_content
         self._now_ns = now_ns
 
@@ -77,7 +82,9 @@ class Stations:
         with self._database.writing(derived) as writer:
             if not _moved(writer, lease, cursor):
                 return None
-            return append(writer, derived, self._now_ns(), 0, self._same_content)
+            return append(
+                writer, derived, self._now_ns(), self._rejected_events_max, self._same_content
+            )
 
 
 def _moved(writer: Writer, lease: Lease, cursor: int) -> bool:

@@ -16,7 +16,7 @@ from trimtab_server.store.database import open_database
 from trimtab_server.store.disk import DiskSpace, disk_space
 from trimtab_server.store.events import Events
 from trimtab_server.store.refusals import DatabaseBusy
-from trimtab_server.store.retention import Pruned, first_kept, prune_some
+from trimtab_server.store.retention import Pruned, first_kept, newest_time_ns, prune_some
 from trimtab_server.store.sqlite import SqliteDatabase
 from trimtab_server.store.stations import Stations
 
@@ -55,7 +55,7 @@ class Store:
         self._same_content = same_content
         self._now_ns = now_ns
         self.events = Events(self._database)
-        self.stations = Stations(self._database, same_content, now_ns)
+        self.stations = Stations(self._database, rejected_events_max, same_content, now_ns)
         self.log_id = self._log_id(new_log_id)
 
     @_patiently
@@ -121,6 +121,11 @@ class Store:
         """What one short transaction pruned of the events of `kind` that were ingested before
         `before_ns`, oldest first. Raises Unavailable."""
         return prune_some(self._database, kind, before_ns)
+
+    def newest_time_ns(self) -> int:
+        """When the newest event was ingested; 0 when there is none. Raises Unavailable."""
+        with self._database.reading() as connection:
+            return newest_time_ns(connection)
 
     def probe(self) -> None:
         """Opens and ends an empty transaction on the writer's thread. Raises Unavailable when the

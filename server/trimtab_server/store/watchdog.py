@@ -15,6 +15,7 @@ class Watchdog:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
+        # By a descriptor of our own, which stays open whatever the driver does with its own.
         self._deadlines: dict[int, float] = {}
         self._lock = threading.Lock()
         self._in_haste = False
@@ -25,13 +26,15 @@ class Watchdog:
     @contextmanager
     def watching(self, fd: int, seconds: float) -> Iterator[None]:
         """The socket `fd` is shut down when the block takes longer than `seconds`."""
+        own = os.dup(fd)
         with self._lock:
-            self._deadlines[fd] = self._monotonic() + (0 if self._in_haste else seconds)
+            self._deadlines[own] = self._monotonic() + (0 if self._in_haste else seconds)
         try:
             yield
         finally:
             with self._lock:
-                self._deadlines.pop(fd, None)
+                self._deadlines.pop(own, None)
+                os.close(own)
 
     def hurry(self) -> None:
         """Shuts every watched socket down, now and from now on: nobody waits any more."""
@@ -47,9 +50,9 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._closing.wait(_LOOK_S):
             now_s = self._monotonic()
-            # Under the lock: a socket that is still watched is still open.
+            # Under the lock: what is watched is open.
             with self._lock:
-                for fd in [fd for fd, end_s in self._deadlines.items() if end_s <= now_s]:
-                    del self._deadlines[fd]
-                    with suppress(OSError), socket.socket(fileno=os.dup(fd)) as connection:
+                for own in [own for own, end_s in self._deadlines.items() if end_s <= now_s]:
+                    del self._deadlines[own]
+                    with suppress(OSError), socket.socket(fileno=os.dup(own)) as connection:
                         connection.shutdown(socket.SHUT_RDWR)
