@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from trimtab_client import spool
 from trimtab_client.spool import (
     Meta,
     SpoolFolder,
@@ -126,6 +128,7 @@ def test_a_full_spool_takes_nothing_more_and_keeps_what_it_has(tmp_path: Path) -
     assert bytes_in(tmp_path, "alpha-1") <= 65_536
     assert everything(second, count) == (list(range(1, count + 1)), [])
     first.remove()
+    second.count_others()
     second.append_one(event(second.next_number))
     for folder in (other, second):
         folder.release()
@@ -266,3 +269,86 @@ def test_a_segment_that_is_gone_is_damage_of_its_numbers(tmp_path: Path) -> None
     assert damaged == list(range(second.first, third.first))
     assert len(intact) == 2_000 - len(damaged)
     folder.release()
+
+
+@pytest.mark.parametrize("kept_count", range(6))
+def test_a_removal_that_is_cut_off_is_finished_by_the_next_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_count: int
+) -> None:
+    """Wherever the crash came: the folder can be adopted, or is nobody's and gone."""
+    folder = filled(tmp_path, 600)
+    assert len(folder.segments) == 2
+    unlink = Path.unlink
+    calls = 0
+
+    def crash(path: Path, *, missing_ok: bool = False) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > kept_count:
+            raise OSError("the machine stopped here")
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(Path, "unlink", crash)
+        if kept_count < 5:
+            with pytest.raises(OSError, match="stopped here"):
+                folder.remove()
+        else:
+            folder.remove()
+    folder.release()
+    try:
+        SpoolFolder.adopt(folder.path, CAP).remove()
+    except SpoolTaken:
+        assert kept_count >= 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sync_that_fails_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever file it was: the next sync has everything, and closes what is finished."""
+    fsync = os.fsync
+    for failing in range(6):
+        folder = filled(tmp_path, 1_500)
+        assert len(folder.segments) == 3
+        wanted = [folder.path, tmp_path, folder.path / "meta", *(s.path for s in folder.segments)]
+        synced: set[int] = set()
+        calls = 0
+
+        def fail_once(fd: int, failing: int = failing) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == failing + 1:
+                raise OSError(5, "a bad block")
+            fsync(fd)
+            synced.add(os.fstat(fd).st_ino)  # noqa: B023 - called in this round only
+
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", fail_once)
+            with pytest.raises(OSError, match="bad block"):
+                folder.sync()
+            dirty_then = folder.is_dirty
+            folder.sync()
+        assert (dirty_then, folder.is_dirty) == (True, False)
+        assert {path.stat().st_ino for path in wanted} <= synced
+        folder.remove()
+
+
+def test_a_folder_that_was_only_looked_at_is_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`is_held` has the lock for a moment; whoever comes just then tries once more."""
+    folder = filled(tmp_path, 1)
+    folder.release()
+    looker = spool.locked(folder.path)
+    monkeypatch.setattr("trimtab_client.spool.time.sleep", lambda _: os.close(looker))
+    SpoolFolder.adopt(folder.path, CAP).remove()
+
+
+def test_new_segments_do_not_read_the_other_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In mode always the engine waits for each; one look counts until the next."""
+    folder = filled(tmp_path, 1)
+    monkeypatch.setattr(spool, "bytes_in", lambda *_, **__: pytest.fail("looked again"))
+    folder.append([event(number) for number in range(2, 2_000)])
+    assert len(folder.segments) > 2
+    folder.remove()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +23,11 @@ from tests.client.conftest import (
 from trimtab.v1 import event_pb2
 from trimtab_client import FakeSidecar
 from trimtab_client.fake_log import Producer
-from trimtab_client.spool import SpoolFolder, folders_in, is_held, read_meta
+from trimtab_client.spool import Meta, SpoolFolder, folders_in, is_held, read_meta
 from trimtab_client.spool_frames import HEADER_BYTES
 from trimtab_client.spool_segments import segments_in
+from trimtab_client.spooler import Spooler
+from trimtab_client.stream import EventStream
 
 CAP = 256 * 1024 * 1024
 
@@ -318,3 +321,65 @@ def test_a_folder_without_events_is_removed(
     assert engine().close(20).durable
     assert not path.exists()
     assert adopted(fake) == []
+
+
+@pytest.mark.parametrize("part", [Spooler, EventStream])
+def test_a_failure_at_one_folder_lets_it_go_and_goes_on_with_the_next(
+    fake: FakeSidecar, left: Left, engine: Engine, spool_path: Path,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    part: type[Spooler | EventStream],
+) -> None:  # fmt: skip
+    """As when there is no thread to be had: the next start has both lock and events."""
+    bad, good = left(0, 10), left(10, 10)
+    meta = read_meta(bad)
+    assert meta is not None
+    start = part.start
+
+    def refuse(each: Spooler | EventStream) -> None:
+        folder = each.folder if isinstance(each, Spooler) else None
+        is_bad = folder is not None and folder.path == bad
+        if is_bad or (isinstance(each, EventStream) and each.producer_id == meta.producer_id):
+            raise RuntimeError("can't start new thread")
+        start(each)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as failing:
+        failing.setattr(part, "start", refuse)
+        tt = engine()
+        assert eventually(lambda: not good.exists())
+        assert adopted(fake) == list(range(10, 20))
+        assert not is_held(bad)
+        assert tt.close(5).durable
+    assert eventually(lambda: not _spool_threads())
+    assert len([m for m in caplog.messages if "stays as it is" in m]) == 1
+    assert engine().close(20).durable
+    assert sorted(adopted(fake)) == list(range(20))
+    assert folders_in(spool_path) == []
+
+
+def test_a_disk_that_refuses_the_second_epoch_leaves_no_thread_behind(
+    fake: FakeSidecar, left: Left, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads of the first attempt end before the folder is let go."""
+    path = left(0, 10)
+    meta = read_meta(path)
+    assert meta is not None
+    fake.log.producer(meta.producer_id).epoch = 7
+    replace_meta = SpoolFolder.replace_meta
+
+    def refuse(folder: SpoolFolder, new: Meta) -> None:
+        if new.epoch > 2:
+            raise OSError(28, "no space")
+        replace_meta(folder, new)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(SpoolFolder, "replace_meta", refuse)
+        tt = engine()
+        assert tt.close(20).durable
+        assert not is_held(path)
+        assert eventually(lambda: not _spool_threads())
+    assert engine().close(20).durable
+    assert adopted(fake) == list(range(10))
+
+
+def _spool_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "trimtab-spool"]

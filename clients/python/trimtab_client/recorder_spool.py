@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,9 +34,12 @@ class RecorderSpool:
     ) -> None:
         """stream: the recorder's own; a replay begins when it is open."""
         self.root = Path(settings.spool_dir) if settings.spool_dir else default_directory()
-        self._ring = ring
-        self._stream = stream
         self._source = source
+        # Guards the two below. Never held by a thread that waits for the ring's lock, and in
+        # `overflow` never wanted by one that has it.
+        self._naming = threading.Lock()
+        self._numbers = (stream.producer_id, 0)
+        self._folder: SpoolFolder | None = None
         self._settings = settings
         self._spooler = Spooler(
             ring,
@@ -53,19 +57,25 @@ class RecorderSpool:
             raise PermissionError(f"{self.root} is not writable")
 
     def _make(self) -> SpoolFolder:
-        meta = Meta(self._source, self._stream.producer_id, 1, self._ring.number_offset)
-        return SpoolFolder.create(self.root, meta, self._settings.spool_bytes_max)
+        with self._naming:
+            producer_id, offset = self._numbers
+            meta = Meta(self._source, producer_id, 1, offset)
+            self._folder = SpoolFolder.create(self.root, meta, self._settings.spool_bytes_max)
+            return self._folder
 
     def renumber(self, producer_id: str, offset: int) -> None:
-        """The stream goes on under a new producer id."""
-        folder = self._spooler.folder
-        if folder is None:
-            return
-        try:
-            folder.replace_meta(Meta(self._source, producer_id, 1, offset))
-        except OSError as error:
-            # The events' own ids keep them from being stored twice all the same.
-            logger.warning("trimtab recorder: spool %s: %s", folder.path, error)
+        """The stream goes on under a new producer id. Waits for the disk, so not under the ring's
+        lock."""
+        with self._naming:
+            self._numbers = (producer_id, offset)
+            folder = self._folder
+            if folder is None:
+                return
+            try:
+                folder.replace_meta(Meta(self._source, producer_id, 1, offset))
+            except OSError as error:
+                # The events' own ids keep them from being stored twice all the same.
+                logger.warning("trimtab recorder: spool %s: %s", folder.path, error)
 
     def start(self) -> None:
         """Starts the threads. RuntimeError when there are none to be had."""

@@ -77,6 +77,8 @@ class Ring:
         self.stored_count = 0
         # Set while everything accepted is on disk: then the next event goes there first, at once.
         self.write: WriteEvent | None = None
+        # Refuses everything, for good; whoever would set `write` looks here before.
+        self.is_shut = False
         # Events up to this ordinal were written to disk (some may be settled and deleted).
         self.written_count = 0
         # So many in the tail go to disk without waiting for company.
@@ -101,6 +103,8 @@ class Ring:
         """Accepts and numbers an event, or refuses it when its class has no room. Never waits for
         the network; for the disk only where `write` is set."""
         with self.lock:
+            if self.is_shut:
+                return False
             if self.write is not None:
                 if not self._is_writing and self._write(data):
                     return True
@@ -166,7 +170,9 @@ class Ring:
 
     def shut(self) -> None:
         """Refuses everything from now on."""
+        self.is_shut = True
         self.write = None
+        # Also for an `offer` that a signal handler's `shut` interrupts: it has looked before.
         self._bulk_limits = self._reserved_limits = (-1, -1)
 
     def wait_for_unsent(self, count: int, timeout_s: float | None) -> None:

@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +30,8 @@ _FORMAT = 1
 _SEGMENT_BYTES_MAX = 4 * 1024 * 1024
 # What one write(2) carries at most when many events are moved at once.
 _WRITE_BYTES = 256 * 1024
+# How long somebody who looks whether a folder is held may hold it.
+_LOOK_S = 0.02
 
 
 class SpoolFull(OSError):
@@ -76,21 +79,37 @@ def read_meta(path: Path) -> Meta | None:
 def folders_in(root: Path) -> list[Path]:
     """Spool folders, oldest first; none where the directory does not exist or cannot be read."""
     found: list[tuple[int, Path]] = []
-    with contextlib.suppress(OSError):
-        for path in root.iterdir():
-            # A folder is made under a name with a dot, and renamed when it is complete.
-            if not path.name.startswith(".") and (path / "lock").exists():
-                with contextlib.suppress(OSError):  # its owner may remove it just now
-                    found.append(((path / "lock").stat().st_mtime_ns, path))
+    for path in paths_in(root):
+        # A folder is made under a name with a dot, and renamed when it is complete.
+        if not path.name.startswith("."):
+            with contextlib.suppress(OSError):  # none, or its owner removes it just now
+                found.append((_made_ns(path), path))
     return [path for _, path in sorted(found)]
 
 
-def bytes_in(root: Path, source: str) -> int:
-    """Bytes of all segments that one source has below `root`."""
+def paths_in(root: Path) -> list[Path]:
+    """What lies in a directory; nothing where it does not exist or cannot be read."""
+    try:
+        return list(root.iterdir())
+    except OSError:
+        return []
+
+
+def _made_ns(path: Path) -> int:
+    """When a spool folder was made. Raises OSError when it is none."""
+    try:
+        return (path / "lock").stat().st_mtime_ns
+    except PermissionError:
+        # Another user's: it is listed, and whoever opens it says why that fails.
+        return path.stat().st_mtime_ns
+
+
+def bytes_in(root: Path, source: str, *, but: Path | None = None) -> int:
+    """Bytes of all segments that one source has below `root`, without those of one folder."""
     total = 0
     for path in folders_in(root):
         meta = read_meta(path)
-        if meta is not None and meta.source == source:
+        if path != but and meta is not None and meta.source == source:
             with contextlib.suppress(OSError):
                 total += sum(segment.size for segment in segments_in(path))
     return total
@@ -110,6 +129,7 @@ class SpoolFolder:
         self.next_number = 1
         self.segments: list[Segment] = segments_in(path)
         self._bytes_max = bytes_max
+        self._others_bytes: int | None = None
         self._segment_bytes = max(4_096, min(_SEGMENT_BYTES_MAX, bytes_max // 16))
         self._lock_fd = lock_fd
         self._fd = -1
@@ -125,7 +145,7 @@ class SpoolFolder:
         making = root / f".{meta.producer_id}-{uuid.uuid4().hex[:8]}"
         making.mkdir(mode=0o700)
         (making / "lock").touch(mode=0o600)
-        lock_fd = _locked(making)
+        lock_fd = locked(making)
         path = root / meta.producer_id
         try:
             _write_meta(making, meta, sync=False)
@@ -139,12 +159,26 @@ class SpoolFolder:
     @classmethod
     def adopt(cls, path: Path, bytes_max: int) -> SpoolFolder:
         """An orphaned folder. Raises SpoolTaken, or ValueError when its meta is unreadable."""
-        lock_fd = _locked(path)
-        meta = read_meta(path)
-        if meta is None:
+        try:
+            lock_fd = locked(path)
+        except SpoolTaken:
+            # Maybe by `is_held`, for a moment; an owner still has it after that.
+            time.sleep(_LOOK_S)
+            lock_fd = locked(path)
+        try:
+            meta = read_meta(path)
+            if meta is not None:
+                return cls(path, meta, lock_fd, bytes_max)
+            is_over = [each.name for each in path.iterdir()] == ["lock"]
+            if is_over:
+                _remove_lock(path)  # its owner ended in the middle of `remove`
+        except BaseException:
             os.close(lock_fd)
-            raise ValueError(f"{path / 'meta'}: unreadable, or of another version")
-        return cls(path, meta, lock_fd, bytes_max)
+            raise
+        os.close(lock_fd)
+        if is_over:
+            raise SpoolTaken(str(path))
+        raise ValueError(f"{path / 'meta'}: unreadable, or of another version")
 
     @property
     def byte_count(self) -> int:
@@ -179,6 +213,7 @@ class SpoolFolder:
         self.next_number = number + 1
 
     def _write(self, data: bytes, number: int) -> None:
+        self._check_held()
         segments = self.segments
         if self._fd < 0 or segments[-1].size + len(data) > self._segment_bytes:
             self._begin_segment(number, len(data))
@@ -192,7 +227,9 @@ class SpoolFolder:
         segment.size += written
 
     def _begin_segment(self, number: int, byte_count: int) -> None:
-        held = bytes_in(self.path.parent, self.meta.source)
+        if self._others_bytes is None:
+            self.count_others()
+        held = self.byte_count + (self._others_bytes or 0)
         if held + max(self._segment_bytes, byte_count) > self._bytes_max:
             raise SpoolFull(
                 errno.EDQUOT, f"the spool of this source holds its {self._bytes_max:,} bytes"
@@ -204,6 +241,15 @@ class SpoolFolder:
         self.segments.append(segment)
         self._names_changed = True
 
+    def count_others(self) -> None:
+        """Looks how much of the cap the source's other folders take: that reads every folder, so it
+        is kept until the next look."""
+        self._others_bytes = bytes_in(self.path.parent, self.meta.source, but=self.path)
+
+    def _check_held(self) -> None:
+        if self._lock_fd < 0:
+            raise OSError(errno.EBADF, "the spool folder was let go", str(self.path))
+
     def _finish_segment(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
@@ -212,22 +258,32 @@ class SpoolFolder:
 
     def sync(self) -> None:
         """Everything written so far survives a power loss when this returns."""
-        while self._finished:
-            fd = self._finished.pop(0)
-            os.fsync(fd)
-            os.close(fd)
-        # Whoever appends may finish the segment meanwhile; only this thread closes it.
-        fd = self._fd
-        if self._is_dirty and fd >= 0:
+        # Flags first: what is written from here on sets them again. The open segment before the
+        # finished ones: whoever appends may finish it meanwhile; only this thread closes it.
+        if self._is_dirty:
             self._is_dirty = False
-            os.fsync(fd)
+            fd = self._fd
+            try:
+                if fd >= 0:
+                    os.fsync(fd)
+            except OSError:
+                self._is_dirty = True
+                raise
+        while self._finished:
+            os.fsync(self._finished[0])
+            os.close(self._finished.pop(0))
         if self._names_changed:
             self._names_changed = False
-            for path in (self.path / "meta", self.path, self.path.parent):
-                _sync_path(path)
+            try:
+                for path in (self.path / "meta", self.path, self.path.parent):
+                    _sync_path(path)
+            except OSError:
+                self._names_changed = True
+                raise
 
     def replace_meta(self, meta: Meta) -> None:
         """Replaces who wrote it, as a whole, synced."""
+        self._check_held()
         _write_meta(self.path, meta, sync=True)
         self.meta = meta
 
@@ -248,12 +304,10 @@ class SpoolFolder:
 
     def remove(self) -> None:
         """Deletes the folder and lets go of it."""
-        for name in ("meta", "meta.new", *(segment.path.name for segment in self.segments)):
+        # In this order, so that after a crash in between it can still be adopted.
+        for name in (*(segment.path.name for segment in self.segments), "meta.new", "meta"):
             (self.path / name).unlink(missing_ok=True)
-        # Last, so that whoever waits for the lock finds it gone.
-        (self.path / "lock").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # somebody put a file of their own there
-            self.path.rmdir()
+        _remove_lock(self.path)
         self.segments.clear()
         self.release()
 
@@ -272,7 +326,7 @@ class SpoolFolder:
             self.release()
 
 
-def _locked(path: Path) -> int:
+def locked(path: Path) -> int:
     """The descriptor of a folder's lock file, locked. Raises SpoolTaken."""
     lock_path = path / "lock"
     try:
@@ -293,10 +347,17 @@ def _locked(path: Path) -> int:
     raise SpoolTaken(str(path))
 
 
+def _remove_lock(path: Path) -> None:
+    """Ends a folder. The lock goes last, so that whoever waits for it finds it gone."""
+    (path / "lock").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody put a file of their own there
+        path.rmdir()
+
+
 def is_held(path: Path) -> bool:
-    """Whether a live process holds the folder."""
+    """Whether a live process holds the folder. Raises OSError when that cannot be told."""
     try:
-        os.close(_locked(path))
+        os.close(locked(path))
     except SpoolTaken:
         return True
     return False

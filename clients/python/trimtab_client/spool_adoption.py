@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +17,14 @@ from trimtab_client.channel import LazyChannel
 from trimtab_client.rejections import OnRejected
 from trimtab_client.ring import Ring
 from trimtab_client.settings import RecorderSettings
-from trimtab_client.spool import SpoolFolder, SpoolTaken, folders_in, read_meta
+from trimtab_client.spool import (
+    SpoolFolder,
+    SpoolTaken,
+    folders_in,
+    locked,
+    paths_in,
+    read_meta,
+)
 from trimtab_client.spool_segments import ending
 from trimtab_client.spooler import Spooler
 from trimtab_client.stream import EventStream
@@ -24,6 +35,9 @@ _EVENTS_MAX = 20_000
 _BYTES_MAX = 16 * 1024 * 1024
 _TICK_S = 0.5
 _CLOSE_S_MAX = 10.0
+# The name of a folder while it is made, and how old one is that nobody will complete.
+_HALF_MADE = re.compile(r"\.[0-9a-f-]{36}-[0-9a-f]{8}")
+_HALF_MADE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +113,12 @@ class Replay:
         if fenced_epoch:
             # The folder is an older copy of one that was adopted before; this process holds it.
             self._send(fenced_epoch + 1, stop, deadline_s)
-        found = self.result()
+        return self.result()
+
+    def close(self) -> None:
+        """Ends the threads and lets go of the folder; deletes it when nothing is left."""
+        self._stream.close(1.0)
         self._spooler.close(_CLOSE_S_MAX)
-        return found
 
     def _send(self, epoch: int, stop: threading.Event, deadline_s: float) -> int:
         """Sends under this epoch; the epoch that fenced it, 0 = none did."""
@@ -246,6 +263,7 @@ class Adoption:
     def replays(self, timeout_s: float = float("inf")) -> Iterator[Adopted]:
         """Adopts and sends each orphaned folder; what became of each that held something."""
         deadline_s = time.monotonic() + timeout_s
+        remove_half_made(self._root)
         for path in folders_in(self._root):
             meta = read_meta(path)
             if self._stop.is_set() or time.monotonic() >= deadline_s:
@@ -256,23 +274,48 @@ class Adoption:
                     yield found
 
     def _replayed(self, path: Path, deadline_s: float) -> Adopted | None:
-        folder: SpoolFolder | None = None
         try:
             folder = SpoolFolder.adopt(path, self._settings.spool_bytes_max)
-            replay = Replay(folder, self._channel, self._settings, self._on_rejected)
-            self._replay = replay
-            found = replay.run(self._stop, deadline_s)
+            found = self._sent(folder, deadline_s)
         except SpoolTaken:
             return None
         except (OSError, ValueError) as error:
             logger.warning("trimtab recorder: a spool stays as it is: %s", error)
-            if folder is not None:
-                folder.release()
             return None
+        except Exception:
+            # One folder keeps none of the others waiting; the next start tries it again.
+            logger.exception("trimtab recorder: a spool stays as it is: %s", path)
+            return None
+        return found if found.event_count or found.is_torn else None
+
+    def _sent(self, folder: SpoolFolder, deadline_s: float) -> Adopted:
+        try:
+            replay = Replay(folder, self._channel, self._settings, self._on_rejected)
+        except BaseException:
+            folder.release()
+            raise
+        self._replay = replay
+        try:
+            found = replay.run(self._stop, deadline_s)
         finally:
+            replay.close()
             self._replay = None
         self._done.append(found)
-        return found if found.event_count or found.is_torn else None
+        return found
+
+
+def remove_half_made(root: Path) -> None:
+    """Deletes folders whose maker ended before they were complete: they hold no events."""
+    for path in paths_in(root):
+        if not _HALF_MADE.fullmatch(path.name):
+            continue
+        with contextlib.suppress(OSError, SpoolTaken):
+            if time.time() - path.stat().st_mtime < _HALF_MADE_S:
+                continue
+            lock_fd = locked(path) if (path / "lock").exists() else None
+            shutil.rmtree(path, ignore_errors=True)
+            if lock_fd is not None:
+                os.close(lock_fd)
 
 
 def _log(found: Adopted) -> None:

@@ -19,8 +19,8 @@ class Inspection:
 
     first_seq, last_seq: the producer's numbers on the wire; last_seq below first_seq = none.
     event_count: intact ones, some of which the server may have. damaged_count: those that will be
-    declared lost. is_torn: the last record was cut off, as by a crash. is_held: by a live process.
-    age_s: since it was made. error: why it cannot be read; "" when it can.
+    declared lost. is_torn: the last record was cut off, as by a crash. is_held: by a live process,
+    as far as can be told. age_s: since it was made. error: why it cannot be read; "" when it can.
     """
 
     path: Path
@@ -49,11 +49,22 @@ def inspections(root: Path, source: str = "") -> list[Inspection]:
                 found.append(inspection(path))
             except FileNotFoundError:
                 continue  # its owner has just removed it
+            except OSError as error:
+                found.append(_unreadable(path, error))
     return found
 
 
+def _unreadable(path: Path, error: OSError) -> Inspection:
+    """What is known of a folder that cannot be opened, as of another user."""
+    return Inspection(
+        path=path, source="", producer_id="", epoch=0, first_seq=1, last_seq=0, event_count=0,
+        damaged_count=0, byte_count=0, is_torn=False, is_held=False, age_s=0.0, error=str(error),
+    )  # fmt: skip
+
+
 def inspection(path: Path) -> Inspection:
-    """What one folder holds. Raises FileNotFoundError when it is removed meanwhile."""
+    """What one folder holds. Raises OSError when it cannot be read, FileNotFoundError when it is
+    removed meanwhile."""
     meta = read_meta(path)
     age_s = max(0.0, time.time() - (path / "lock").stat().st_mtime)
     held = is_held(path)

@@ -127,7 +127,8 @@ class Spooler:
             self._tail_since_s = None
         elif self._tail_since_s is None:
             self._tail_since_s = now_s
-        behind = self._writes_always and ring.write is None
+        done = ring.is_shut and ring.is_written
+        behind = self._writes_always and ring.write is None and not done
         spills, wait_s = False, None
         if ring.tail_count or behind:
             ready_s = self._write_at_s
@@ -185,6 +186,7 @@ class Spooler:
         if folder.is_dirty and now_s - self._synced_s >= _SYNC_INTERVAL_S:
             self._synced_s = now_s
             folder.sync()
+            folder.count_others()
 
     def _finish(self) -> None:
         """The end: what is pending goes to disk, the folder becomes an orphan or is deleted."""
@@ -238,12 +240,14 @@ class Spooler:
     def _spill(self) -> None:
         """Writes the oldest events that are not on disk."""
         ring, folder = self._ring, self._opened()
+        if self.error:
+            folder.count_others()  # the full disk of a moment ago may have room
         with ring.lock:
             first, events = ring.unwritten(_STEP_EVENTS)
             if len(events) < _LAST_EVENTS and self._writes_always:
                 # Under the lock, so that none comes behind: from here on each is written at once.
                 self._append(folder, first, events)
-                if not self._closing:
+                if not ring.is_shut:
                     ring.note_written(first - 1)
                     ring.write = self._write_one
                 return

@@ -71,7 +71,8 @@ class EventStream:
         self.producer_id = producer_id or str(uuid.uuid4())
         self.state = "IDLE"
         self.last_error: TrimtabError | None = None
-        # Told a new producer id and the ring's number_offset before either is used.
+        # Told a new producer id and the ring's number_offset before either is on the wire, without
+        # the ring's lock.
         self.on_renumbered: OnRenumbered | None = None
         self.tally = Tally()
         self.opened_count = 0
@@ -202,8 +203,9 @@ class EventStream:
                 self.producer_id, self._epoch = str(uuid.uuid4()), 1
                 self.tally.unsendable.clear()
                 ring.renumber()
-                if self.on_renumbered is not None:
-                    self.on_renumbered(self.producer_id, ring.number_offset)
+        if remedy is Remedy.RENUMBER and self.on_renumbered is not None:
+            # It syncs a file: `record` must not wait. This thread opens the next stream after it.
+            self.on_renumbered(self.producer_id, ring.number_offset)
 
     # -- sending ------------------------------------------------------------------------------
 
