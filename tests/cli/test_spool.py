@@ -108,11 +108,11 @@ def test_drain_sends_every_orphan_and_tells_what_became_of_it(
     assert lines[0].startswith("alpha ")
     assert lines[0].endswith(": 100 stored, 0 stored before, 0 rejected, 0 lost")
     assert lines[1].startswith("beta ")
-    assert lines[2] == "nothing is left"
+    assert lines[2] == "no orphaned spool is left"
     assert [e.source for e in fake.events()] == ["alpha"] * 100 + ["beta"] * 50
     assert [int(e.metric_recorded.value) for e in fake.events()][:100] == list(range(100))
     assert list(spool_path.iterdir()) == []
-    assert run("drain", "--address", fake.address)[:2] == (0, "nothing is left\n")
+    assert run("drain", "--address", fake.address)[:2] == (0, "no orphaned spool is left\n")
 
 
 def test_drain_tells_loss_rejection_and_repetition(fake: FakeSidecar, spool_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_drain_leaves_unreadable_folders_and_live_engines_alone(
     live = connect(source="beta", environment="PAPER", address=NOBODY, settings=settings)
     live.metric(name="n", value=1.0)
     code, out, err = run("drain", "--address", fake.address)
-    assert (code, out) == (0, "nothing is left\n")
+    assert (code, out) == (0, "no orphaned spool is left\n")
     assert err == "1 held by live engines, not touched\n"
     leave("alpha", 3)
     (folders_in(spool_path)[1] / "meta").write_text("{")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Sidecar
 from tests.faults import syscalls
-from tests.faults.driver import open_channel
+from tests.faults.driver import CALL_S_MAX, open_channel
 from tests.faults.syscalls import attached, calls, order_faults
 from tests.faults.test_sync_order import (
     EVENTS,
@@ -18,6 +18,7 @@ from tests.faults.test_sync_order import (
     stream_in_lock_step,
 )
 from tests.postgres import PostgresServer
+from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1.event_service_pb2_grpc import EventServiceStub
 
 LOG = "/pg_wal/"
@@ -46,6 +47,8 @@ def order(
             recorder(stub)  # once before: connections are made, plans are known
             with attached([server.pid, *own_postgres.processes], trace):
                 markers = recorder(stub, seed=7)
+                # Answered when the last answer before it has left in the trace, too.
+                stub.GetStats(pb.GetStatsRequest(), timeout=CALL_S_MAX)
         assert len(markers) == EVENTS
         return order_faults(calls(trace.read_text().splitlines()), markers, LOG)
 

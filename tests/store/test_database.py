@@ -141,6 +141,33 @@ def test_closing_folds_the_write_ahead_log_into_the_file(log: Store, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {"log.db", "log.db.lock"}
 
 
+@pytest.mark.parametrize("another", [False, True], ids=["gone", "exchanged"])
+def test_a_file_that_was_taken_away_takes_no_more(
+    files: Backend, log: Store, tmp_path: Path, another: bool
+) -> None:
+    """Deleted, or another file in its place: nothing is acknowledged that would go with the
+    process. Put back, it goes on."""
+    log.append([unary(an_event(1))])
+    (tmp_path / "log.db").rename(tmp_path / "kept.db")
+    if another:
+        (tmp_path / "log.db").write_bytes(b"")
+    for call in (lambda: log.append([unary(an_event(2))]), lambda: log.open_producer(PRODUCER)):
+        with pytest.raises(Unavailable, match="taken away"):
+            call()
+    (tmp_path / "kept.db").replace(tmp_path / "log.db")
+    assert log.append([unary(an_event(2))])[0].sequences == [2]
+
+
+def test_a_write_ahead_log_without_its_database_is_refused(files: Backend, tmp_path: Path) -> None:
+    """It holds commits: a new database in that place would throw them away."""
+    (tmp_path / "log.db-wal").write_bytes(b"commits")
+    with pytest.raises(ConfigurationError, match="without its database"):
+        files.open()
+    assert (tmp_path / "log.db-wal").read_bytes() == b"commits"
+    (tmp_path / "log.db-wal").unlink()
+    files.open().close()
+
+
 _REFUSALS = {
     "events": "CREATE TRIGGER t BEFORE INSERT ON events WHEN NEW.sequence = 5"
     " BEGIN SELECT RAISE(ABORT, 'no'); END",

@@ -61,13 +61,14 @@ def _flagged(command: Callable[..., None]) -> Callable[..., None]:
 def serve(config: Path | None, flags: dict[str, Any]) -> None:
     """Run a sidecar until SIGTERM or Ctrl-C."""
     from trimtab_server.app import serve as run
-    from trimtab_server.errors import ConfigurationError
+    from trimtab_server.errors import ConfigurationError, TrimtabError
 
     _warn()
     try:
         settings = load(config, flags)
         run(settings, lambda address: typer.echo(f"trimtab {__version__} listening on {address}"))
-    except (SettingsError, ConfigurationError) as error:
+    except (SettingsError, ConfigurationError, TrimtabError) as error:
+        # The last: a database that opens and then refuses to be read, such as a damaged one.
         typer.echo(f"trimtab: {error}", err=True)
         raise typer.Exit(2) from error
 

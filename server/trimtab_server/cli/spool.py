@@ -112,7 +112,7 @@ def drain(
     ] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Send every orphaned spool; exit 0 only when nothing is left. Live engines keep theirs."""
+    """Send every orphaned spool; exit 0 only when none is left. Live engines keep theirs."""
     from trimtab_client.channel import LazyChannel
     from trimtab_client.settings import RecorderSettings
     from trimtab_client.spool_adoption import Adoption
@@ -145,7 +145,7 @@ def drain(
     if left:
         raise typer.Exit(1)
     if not as_json:
-        typer.echo("nothing is left")
+        typer.echo("no orphaned spool is left")
 
 
 def _tell(replays: Iterable[Adopted], *, as_json: bool) -> None:

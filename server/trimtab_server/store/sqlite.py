@@ -167,12 +167,14 @@ class SqliteDatabase:
         self._turn = threading.Lock()
         self._is_closing = False
         try:
+            _refuse_orphaned_wal(self.path)
             self._writers = self._engine(url, 1, _SYNCHRONOUS[durability], read_only=False)
             self._readers = self._engine(url, readers_max, "FULL", read_only=True)
             with self._writers.begin() as connection:
                 migrate(connection, str(self.path))
             self._checked_out = self._writers.raw_connection()
             self._writer = cast("sqlite3.Connection", self._checked_out.driver_connection)
+            self._file = self.path.stat().st_ino
         except DBAPIError as error:
             self._lock.release()
             raise ConfigurationError(f"cannot open {self.path}: {error.orig}") from error
@@ -190,6 +192,7 @@ class SqliteDatabase:
         connection = self._writer
         self._turn.acquire()
         try:
+            self._check_file()
             connection.execute("BEGIN IMMEDIATE")
             yield SqliteWriter(connection)
             connection.execute("COMMIT")
@@ -201,6 +204,18 @@ class SqliteDatabase:
             raise
         finally:
             self._turn.release()
+
+    def _check_file(self) -> None:
+        """Raises Unavailable when the path holds no file, or another one: SQLite would go on
+        writing into a file without a name, and all of it would be gone with the process."""
+        try:
+            is_ours = self.path.stat().st_ino == self._file
+        except OSError:
+            is_ours = False
+        if not is_ours:
+            raise Unavailable(
+                Reason.STORE_UNAVAILABLE, f"the database's file was taken away: {self.path}"
+            )
 
     def _roll_back(self) -> None:
         """Ends a failed transaction; SQLite has ended it already after some errors."""
@@ -314,6 +329,16 @@ def sqlite_path(url: str) -> Path:
     if not parsed.database or parsed.database == ":memory:":
         raise ConfigurationError("database: a file is needed; memory does not survive a restart")
     return Path(parsed.database).resolve()
+
+
+def _refuse_orphaned_wal(path: Path) -> None:
+    """Raises ConfigurationError for a write-ahead log without its database: it holds commits, and a
+    new database in that place would throw them away."""
+    wal = path.with_name(path.name + "-wal")
+    if not path.exists() and wal.exists() and wal.stat().st_size:
+        raise ConfigurationError(
+            f"{wal} lies there without its database; put {path.name} back, or move the log away"
+        )
 
 
 def _refusal(error: BaseException | None) -> Unavailable:
