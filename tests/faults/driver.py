@@ -285,6 +285,8 @@ class StreamProducer(Caller):
     def _next_batch(self) -> pb.Batch | None:
         if not self._send_from or self._go_away:
             return None
+        # What was acknowledged meanwhile is not kept any more, and not sent again.
+        self._send_from = max(self._send_from, self.acknowledged_seq + 1)
         size = self.rng.randint(1, BATCH_EVENTS_MAX)
         while not self.draining.is_set() and self._last_seq < self._send_from + size - 1:
             self._make()

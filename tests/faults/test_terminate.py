@@ -43,7 +43,7 @@ def test_under_load_the_last_acknowledgements_arrive_and_nothing_is_missing(
             lambda: all(any(e.was_open for e in p.endings) for p in load.producers),
             "the end of every stream",
         )
-    assert [producer.name for producer in load.producers if not ended_well(producer)] == []
+    assert [p.endings for p in load.producers if not ended_well(p)] == [], server.log
     assert load.protocol_faults == []
     ended = {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
     assert {ending.code for each in load.producers for ending in each.endings} <= ended

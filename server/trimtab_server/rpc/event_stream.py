@@ -264,7 +264,10 @@ class EventStream:
                 await self._context.write(pb.StreamEventsResponse(go_away=self._go_away()))
             while self._due.is_due:
                 await self._context.write(pb.StreamEventsResponse(ack=self._take_ack()))
-            if self._failure is not None or self._is_settled():
+            if self._leaving.is_set() and not said_go_away and self._failure is None:
+                # The server began to leave while an Ack was being written.
+                self._wake.set()
+            elif self._failure is not None or self._is_settled():
                 return
 
     def _is_settled(self) -> bool:
