@@ -340,7 +340,10 @@ def test_a_folder_that_was_only_looked_at_is_adopted(
     folder.release()
     looker = spool.locked(folder.path)
     monkeypatch.setattr("trimtab_client.spool.time.sleep", lambda _: os.close(looker))
-    SpoolFolder.adopt(folder.path, CAP).remove()
+    adopted = SpoolFolder.adopt(folder.path, CAP)
+    assert adopted.meta.producer_id == folder.meta.producer_id
+    adopted.remove()
+    assert not folder.path.exists()
 
 
 def test_new_segments_do_not_read_the_other_folders(

@@ -100,13 +100,27 @@ def test_a_newer_stream_elsewhere_supersedes(databases: Backend) -> None:
     assert taken.sequences == [2]
 
 
-def test_word_of_a_commit_reaches_the_others(databases: Backend) -> None:
-    """By notification, and by looking twice a second when none comes."""
+def test_a_notification_tells_the_others_of_a_commit(
+    databases: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looks by himself here, so only the commit's own word can be what is heard."""
+    monkeypatch.setattr(postgres, "_POLL_S", 3_600.0)
+    one, two = databases.open(), databases.open()
+    heard: list[int] = []
+    numbers = itertools.count(1)
+    two.follow(heard.append)
+    # The first may come before somebody listens.
+    until(lambda: one.append([unary(an_event(next(numbers)))]) and heard, "a notification")
+    assert 0 < heard[0] <= one.info().last_sequence
+
+
+def test_a_commit_is_found_without_a_notification(databases: Backend) -> None:
+    """The follower looks at the counter twice a second."""
     one, two = databases.open(), databases.open()
     heard: list[int] = []
     two.follow(heard.append)
     one.append([unary(an_event(1))])
-    until(lambda: 1 in heard, "the notification")
+    until(lambda: 1 in heard, "the first commit")
     with psycopg.connect(databases.url(), autocommit=True) as silent:
         silent.execute("UPDATE log SET last_sequence = 7")
     until(lambda: 7 in heard, "the look at the counter")
