@@ -1,0 +1,406 @@
+"""The signal gate: a frozen rule set and a query give a verdict with its reasons.
+
+The rules stand in words at the head of the contract's signal_gate_service.proto; clients answer by
+them from a snapshot, and tests hold both to the same vectors.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from itertools import pairwise
+from typing import NamedTuple
+
+
+class TradingState(IntEnum):
+    """What an operator ordered for a scope; the numbers are the contract's."""
+
+    ACTIVE = 1
+    REDUCING = 2
+    HALTED = 3
+
+
+class BreakerKind(IntEnum):
+    """What a breaker watches; the numbers are the contract's."""
+
+    EXECUTION_FAILURES = 1
+    CONSECUTIVE_LOSSES = 2
+    DRAWDOWN = 3
+    LOSS_RATE = 4
+    STALE_DATA = 5
+    CRITICAL_DRIFT = 6
+
+
+class Intent(IntEnum):
+    """What a signal wants to do to the position; the numbers are the contract's."""
+
+    ENTRY = 1
+    REDUCE = 2
+    EXIT = 3
+
+
+class ThresholdScale(IntEnum):
+    """What a threshold is held against; the numbers are the contract's."""
+
+    CONFIDENCE = 1
+    PROBABILITY = 2
+
+
+class VerdictKind(IntEnum):
+    """What the gate says; the numbers are the contract's. ASK: only the server can say."""
+
+    ASK = 0
+    ALLOW = 1
+    REDUCE = 2
+    DENY = 3
+
+
+class GateReason(IntEnum):
+    """Why; the numbers are the contract's. Those of clients are not listed, but for ASK_REQUIRED."""
+
+    HALTED = 1
+    EXITS_BLOCKED = 2
+    REDUCING = 3
+    BREAKER_OPEN = 4
+    PROBE_GRANTED = 5
+    PROBES_EXHAUSTED = 6
+    CONFIDENCE_MISSING = 7
+    BELOW_THRESHOLD = 8
+    NOT_CALIBRATED = 9
+    SIZE_LIMITED = 10
+    ASK_REQUIRED = 11
+
+
+class World(NamedTuple):
+    """Where rules hold: an environment, and for BACKTEST one run of it (else run_id is empty)."""
+
+    environment: int
+    run_id: str
+
+
+class Scope(NamedTuple):
+    """What a rule of a world applies to; an empty name does not restrict."""
+
+    source: str = ""
+    strategy: str = ""
+    symbol: str = ""
+    model_name: str = ""
+
+    @property
+    def specificity(self) -> tuple[bool, bool, bool, bool]:
+        """Larger = wins first among parameters: model, symbol, strategy, source."""
+        return bool(self.model_name), bool(self.symbol), bool(self.strategy), bool(self.source)
+
+    def concerns(self, asked: "Scope") -> bool:
+        """Whether a rule of this scope may be meant for `asked`: no name that both tell differs."""
+        return all(not ours or not theirs or ours == theirs for ours, theirs in zip(self, asked))
+
+    def covers(self, asked: "Scope") -> bool:
+        """Whether `asked` tells every name that this scope tells, and the same."""
+        return all(not ours or ours == theirs for ours, theirs in zip(self, asked))
+
+
+class StateEntry(NamedTuple):
+    """A trading state in force. Times are nanoseconds UTC; `until_ns` None = until somebody
+    resumes."""
+
+    scope: Scope
+    state: TradingState
+    block_exits: bool
+    actor: str
+    reason: str
+    until_ns: int | None
+    change_time_ns: int
+    revision: int
+
+    def holds_at(self, now_ns: int) -> bool:
+        """Whether it has not ended by itself."""
+        return self.until_ns is None or now_ns < self.until_ns
+
+
+class OpenBreaker(NamedTuple):
+    """A breaker that is not closed: OPEN, and from `open_until_ns` on HALF_OPEN (None = OPEN until
+    somebody resets it)."""
+
+    scope: Scope
+    kind: BreakerKind
+    open_time_ns: int
+    open_until_ns: int | None
+    trip_count: int
+    reason: str
+    actor: str
+    revision: int
+
+    def is_half_open_at(self, now_ns: int) -> bool:
+        """Whether its cool-down is over."""
+        return self.open_until_ns is not None and now_ns >= self.open_until_ns
+
+
+class Parameters(NamedTuple):
+    """Parameters of a scope; None = not told here."""
+
+    scope: Scope
+    threshold: float | None = None
+    threshold_scale: ThresholdScale | None = None
+    size_multiplier: float | None = None
+    max_position_fraction: float | None = None
+
+
+class CalibratorTable(NamedTuple):
+    """A calibrator as a table: confidences `x`, strictly increasing, and probabilities `y`."""
+
+    model_name: str
+    version: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+class FallbackRule(NamedTuple):
+    """What a client does for an ENTRY when the sidecar is silent and it was built OPEN."""
+
+    confidence_threshold: float = 0.75
+    confidence_multiplier: float = 0.8
+    max_position_fraction: float = 0.02
+
+
+class Query(NamedTuple):
+    """One signal to be judged. confidence: as claimed, 0 to 1, or None."""
+
+    scope: Scope
+    signal_id: str
+    intent: Intent
+    confidence: float | None
+
+
+class ReasonTold(NamedTuple):
+    """One reason of a verdict: which rule, of which scope, in words, until when."""
+
+    code: GateReason
+    scope: Scope | None
+    message: str
+    until_ns: int | None = None
+    breaker_kind: BreakerKind | None = None
+
+
+class Verdict(NamedTuple):
+    """What the gate says about one signal. size_multiplier: 0 for DENY and ASK, 1 for ALLOW."""
+
+    kind: VerdictKind
+    size_multiplier: float
+    max_position_fraction: float | None
+    probability: float | None
+    reasons: tuple[ReasonTold, ...]
+    threshold: float | None = None
+    threshold_scale: ThresholdScale | None = None
+
+
+GrantProbes = Callable[[Sequence[OpenBreaker], str], Sequence[OpenBreaker]]
+"""Takes a probe for this signal id from each of these half-open breakers, or from none of them, and
+returns those that have none left. Called only when nothing else denies."""
+
+_MATCHES_MAX = 4_096
+
+
+class _Match(NamedTuple):
+    states: tuple[StateEntry, ...]
+    breakers: tuple[OpenBreaker, ...]
+    parameters: Parameters
+    size_scope: Scope | None
+    threshold_scope: Scope | None
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules of one world at one revision, swapped whole. Entries are kept in the contract's
+    order, whatever order they are given in."""
+
+    revision: int
+    states: tuple[StateEntry, ...] = ()
+    breakers: tuple[OpenBreaker, ...] = ()
+    parameters: tuple[Parameters, ...] = ()
+    calibrators: tuple[CalibratorTable, ...] = ()
+    fallback: FallbackRule = FallbackRule()
+    _matches: dict[Scope, _Match] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        ordered = {
+            "states": sorted(self.states, key=lambda each: each.scope),
+            "breakers": sorted(self.breakers, key=lambda each: (each.scope, each.kind)),
+            # Stable: of equally specific scopes the first given wins.
+            "parameters": sorted(
+                self.parameters, key=lambda each: each.scope.specificity, reverse=True
+            ),
+        }
+        for name, entries in ordered.items():
+            object.__setattr__(self, name, tuple(entries))
+
+    def match(self, asked: Scope) -> _Match:
+        """What concerns a signal of this scope; remembered, because the same are asked again."""
+        known = self._matches.get(asked)
+        if known is None:
+            if len(self._matches) >= _MATCHES_MAX:
+                self._matches.clear()
+            known = self._matches[asked] = self._find(asked)
+        return known
+
+    def _find(self, asked: Scope) -> _Match:
+        fitting = [each for each in self.parameters if each.scope.covers(asked)]
+        with_threshold = next((p for p in fitting if p.threshold is not None), None)
+        with_size = next((p for p in fitting if p.size_multiplier is not None), None)
+        with_limit = next((p for p in fitting if p.max_position_fraction is not None), None)
+        sized = (with_size if with_size and with_size.size_multiplier != 1 else None) or with_limit
+        return _Match(
+            tuple(each for each in self.states if each.scope.concerns(asked)),
+            tuple(each for each in self.breakers if each.scope.concerns(asked)),
+            Parameters(
+                asked,
+                with_threshold.threshold if with_threshold else None,
+                with_threshold.threshold_scale if with_threshold else None,
+                with_size.size_multiplier if with_size else None,
+                with_limit.max_position_fraction if with_limit else None,
+            ),
+            sized.scope if sized else None,
+            with_threshold.scope if with_threshold else None,
+        )
+
+    def calibrator(self, model_name: str) -> CalibratorTable | None:
+        """The model's own calibrator, else the one for any model."""
+        own = (each for each in self.calibrators if each.model_name == model_name)
+        shared = (each for each in self.calibrators if not each.model_name)
+        return next(own, None) or next(shared, None)
+
+
+def calibrated_probability(table: CalibratorTable, confidence: float) -> float:
+    """The probability of `confidence` (0 to 1) by linear interpolation, rounded to 1e-6.
+
+    >>> calibrated_probability(CalibratorTable("", "1", (0.2, 0.8), (0.3, 0.6)), 0.5)
+    0.45
+    """
+    x, y = table.x, table.y
+    if confidence <= x[0]:
+        return round(y[0], 6)
+    for (low, high), (at_low, at_high) in zip(pairwise(x), pairwise(y), strict=True):
+        if confidence < high:
+            value = at_low + (confidence - low) * (at_high - at_low) / (high - low)
+            return round(value, 6)
+    return round(y[-1], 6)
+
+
+def decide(rules: RuleSet, query: Query, now_ns: int, grant_probes: GrantProbes | None) -> Verdict:
+    """The verdict about one signal at `now_ns` (nanoseconds UTC, the clock of the world).
+
+    grant_probes: None answers ASK where a half-open breaker would have to be asked.
+    """
+    match = rules.match(query.scope)
+    probability = _probability(rules, query)
+    reasons = list(_state_reasons(match.states, query.intent, now_ns))
+    if query.intent is not Intent.ENTRY:
+        kind, size = (VerdictKind.DENY, 0.0) if reasons else (VerdictKind.ALLOW, 1.0)
+        return Verdict(kind, size, None, probability, tuple(reasons))
+    half_open = [each for each in match.breakers if each.is_half_open_at(now_ns)]
+    reasons += [
+        _breaker_reason(GateReason.BREAKER_OPEN, each)
+        for each in match.breakers
+        if not each.is_half_open_at(now_ns)
+    ]
+    reasons += _threshold_reasons(match, query, probability)
+    kind = VerdictKind.DENY if reasons else VerdictKind.ALLOW
+    if half_open and not reasons:
+        kind, reasons = _probing(half_open, query, grant_probes)
+    size, limit = match.parameters.size_multiplier, match.parameters.max_position_fraction
+    size = 1.0 if size is None else size
+    if kind is not VerdictKind.ALLOW:
+        size, limit = 0.0, None
+    elif size < 1.0 or limit is not None:
+        kind = VerdictKind.REDUCE
+        words = f"size x {size:g}" + ("" if limit is None else f", at most {limit:g} of equity")
+        reasons.append(ReasonTold(GateReason.SIZE_LIMITED, match.size_scope, words))
+    told = match.parameters
+    return Verdict(
+        kind, size, limit, probability, tuple(reasons), told.threshold, told.threshold_scale
+    )
+
+
+def entry_denials(rules: RuleSet, scope: Scope, now_ns: int) -> tuple[ReasonTold, ...]:
+    """Why no ENTRY is possible in `scope` at all: states and open breakers that cover it. A
+    half-open breaker may have a probe, so it does not count."""
+    states = [each for each in rules.states if each.scope.covers(scope)]
+    reasons = list(_state_reasons(states, Intent.ENTRY, now_ns))
+    reasons += [
+        _breaker_reason(GateReason.BREAKER_OPEN, each)
+        for each in rules.breakers
+        if each.scope.covers(scope) and not each.is_half_open_at(now_ns)
+    ]
+    return tuple(reasons)
+
+
+def _state_reasons(
+    states: Iterable[StateEntry], intent: Intent, now_ns: int
+) -> Iterable[ReasonTold]:
+    for each in states:
+        if each.state is TradingState.ACTIVE or not each.holds_at(now_ns):
+            continue
+        if intent is Intent.ENTRY:
+            is_halt = each.state is TradingState.HALTED
+            code = GateReason.HALTED if is_halt else GateReason.REDUCING
+        elif each.state is TradingState.HALTED and each.block_exits:
+            code = GateReason.EXITS_BLOCKED
+        else:
+            continue
+        word = "reducing" if code is GateReason.REDUCING else "halted"
+        words = f"{word} by {each.actor}: {each.reason}"
+        yield ReasonTold(code, each.scope, words, each.until_ns)
+
+
+def _breaker_reason(code: GateReason, breaker: OpenBreaker) -> ReasonTold:
+    name = breaker.kind.name.lower().replace("_", " ")
+    words = {
+        GateReason.BREAKER_OPEN: f"{name}: {breaker.reason}",
+        GateReason.PROBE_GRANTED: f"{name}: half-open, this signal is a probe",
+        GateReason.PROBES_EXHAUSTED: f"{name}: half-open, all probes are under way",
+        GateReason.ASK_REQUIRED: f"{name}: half-open, only the sidecar grants probes",
+    }[code]
+    until = breaker.open_until_ns if code is GateReason.BREAKER_OPEN else None
+    return ReasonTold(code, breaker.scope, words, until, breaker.kind)
+
+
+def _probing(
+    half_open: list[OpenBreaker], query: Query, grant_probes: GrantProbes | None
+) -> tuple[VerdictKind, list[ReasonTold]]:
+    """What half-open breakers say about a signal that nothing else denies."""
+    if grant_probes is None:
+        asking = [_breaker_reason(GateReason.ASK_REQUIRED, each) for each in half_open]
+        return VerdictKind.ASK, asking
+    short = grant_probes(half_open, query.signal_id)
+    if short:
+        spent = [_breaker_reason(GateReason.PROBES_EXHAUSTED, each) for each in short]
+        return VerdictKind.DENY, spent
+    granted = [_breaker_reason(GateReason.PROBE_GRANTED, each) for each in half_open]
+    return VerdictKind.ALLOW, granted
+
+
+def _probability(rules: RuleSet, query: Query) -> float | None:
+    table = rules.calibrator(query.scope.model_name) if rules.calibrators else None
+    if table is None or query.confidence is None:
+        return None
+    return calibrated_probability(table, query.confidence)
+
+
+def _threshold_reasons(match: _Match, query: Query, probability: float | None) -> list[ReasonTold]:
+    threshold, scale = match.parameters.threshold, match.parameters.threshold_scale
+    if threshold is None:
+        return []
+    scope = match.threshold_scope
+    if query.confidence is None:
+        words = f"no confidence was told, and {threshold:g} is needed"
+        return [ReasonTold(GateReason.CONFIDENCE_MISSING, scope, words)]
+    if scale is ThresholdScale.CONFIDENCE:
+        name, value = "confidence", query.confidence
+    elif probability is None:
+        words = f"a probability of {threshold:g} is needed, and no calibrator is in production"
+        return [ReasonTold(GateReason.NOT_CALIBRATED, scope, words)]
+    else:
+        name, value = "probability", probability
+    if value >= threshold:
+        return []
+    words = f"{name} {value:g} is below {threshold:g}"
+    return [ReasonTold(GateReason.BELOW_THRESHOLD, scope, words)]
