@@ -55,7 +55,7 @@ class VerdictKind(IntEnum):
 
 
 class GateReason(IntEnum):
-    """Why; the numbers are the contract's. Those of clients are not listed, but for ASK_REQUIRED."""
+    """Why; the numbers are the contract's. Of the reasons of clients only ASK_REQUIRED is here."""
 
     HALTED = 1
     EXITS_BLOCKED = 2
@@ -92,11 +92,14 @@ class Scope(NamedTuple):
 
     def concerns(self, asked: "Scope") -> bool:
         """Whether a rule of this scope may be meant for `asked`: no name that both tell differs."""
-        return all(not ours or not theirs or ours == theirs for ours, theirs in zip(self, asked))
+        return all(
+            not ours or not theirs or ours == theirs
+            for ours, theirs in zip(self, asked, strict=True)
+        )
 
     def covers(self, asked: "Scope") -> bool:
         """Whether `asked` tells every name that this scope tells, and the same."""
-        return all(not ours or ours == theirs for ours, theirs in zip(self, asked))
+        return all(not ours or ours == theirs for ours, theirs in zip(self, asked, strict=True))
 
 
 class StateEntry(NamedTuple):
@@ -119,10 +122,11 @@ class StateEntry(NamedTuple):
 
 class OpenBreaker(NamedTuple):
     """A breaker that is not closed: OPEN, and from `open_until_ns` on HALF_OPEN (None = OPEN until
-    somebody resets it)."""
+    somebody resets it). rule: of the policy; empty = tripped by hand."""
 
     scope: Scope
     kind: BreakerKind
+    rule: str
     open_time_ns: int
     open_until_ns: int | None
     trip_count: int
@@ -211,27 +215,26 @@ class _Match(NamedTuple):
 @dataclass(frozen=True)
 class RuleSet:
     """All rules of one world at one revision, swapped whole. Entries are kept in the contract's
-    order, whatever order they are given in."""
+    order, whatever order they are given in. always_closed: without the sidecar no ENTRY passes, not
+    even in clients that were built OPEN."""
 
     revision: int
     states: tuple[StateEntry, ...] = ()
     breakers: tuple[OpenBreaker, ...] = ()
     parameters: tuple[Parameters, ...] = ()
     calibrators: tuple[CalibratorTable, ...] = ()
-    fallback: FallbackRule = FallbackRule()
+    fallback: FallbackRule = field(default_factory=FallbackRule)
+    always_closed: bool = False
     _matches: dict[Scope, _Match] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        ordered = {
-            "states": sorted(self.states, key=lambda each: each.scope),
-            "breakers": sorted(self.breakers, key=lambda each: (each.scope, each.kind)),
-            # Stable: of equally specific scopes the first given wins.
-            "parameters": sorted(
-                self.parameters, key=lambda each: each.scope.specificity, reverse=True
-            ),
-        }
-        for name, entries in ordered.items():
-            object.__setattr__(self, name, tuple(entries))
+        states = sorted(self.states, key=lambda each: each.scope)
+        breakers = sorted(self.breakers, key=lambda each: (each.scope, each.kind, each.rule))
+        # Stable: of equally specific scopes the first given wins.
+        parameters = sorted(self.parameters, key=lambda each: each.scope.specificity, reverse=True)
+        object.__setattr__(self, "states", tuple(states))
+        object.__setattr__(self, "breakers", tuple(breakers))
+        object.__setattr__(self, "parameters", tuple(parameters))
 
     def match(self, asked: Scope) -> _Match:
         """What concerns a signal of this scope; remembered, because the same are asked again."""
@@ -306,15 +309,15 @@ def decide(rules: RuleSet, query: Query, now_ns: int, grant_probes: GrantProbes 
     kind = VerdictKind.DENY if reasons else VerdictKind.ALLOW
     if half_open and not reasons:
         kind, reasons = _probing(half_open, query, grant_probes)
-    size, limit = match.parameters.size_multiplier, match.parameters.max_position_fraction
-    size = 1.0 if size is None else size
+    told = match.parameters
+    size = 1.0 if told.size_multiplier is None else told.size_multiplier
+    limit = told.max_position_fraction
     if kind is not VerdictKind.ALLOW:
         size, limit = 0.0, None
     elif size < 1.0 or limit is not None:
         kind = VerdictKind.REDUCE
         words = f"size x {size:g}" + ("" if limit is None else f", at most {limit:g} of equity")
         reasons.append(ReasonTold(GateReason.SIZE_LIMITED, match.size_scope, words))
-    told = match.parameters
     return Verdict(
         kind, size, limit, probability, tuple(reasons), told.threshold, told.threshold_scale
     )

@@ -63,6 +63,12 @@ class GateReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GATE_REASON_CODE_LOCAL_OVERRIDE: _ClassVar[GateReasonCode]
     GATE_REASON_CODE_STARTING: _ClassVar[GateReasonCode]
     GATE_REASON_CODE_SNAPSHOT_REFUSED: _ClassVar[GateReasonCode]
+
+class FailPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FAIL_POLICY_UNSPECIFIED: _ClassVar[FailPolicy]
+    FAIL_POLICY_AS_BUILT: _ClassVar[FailPolicy]
+    FAIL_POLICY_CLOSED: _ClassVar[FailPolicy]
 TRADING_STATE_UNSPECIFIED: TradingState
 TRADING_STATE_ACTIVE: TradingState
 TRADING_STATE_REDUCING: TradingState
@@ -103,6 +109,9 @@ GATE_REASON_CODE_LAST_STATE_UNREADABLE: GateReasonCode
 GATE_REASON_CODE_LOCAL_OVERRIDE: GateReasonCode
 GATE_REASON_CODE_STARTING: GateReasonCode
 GATE_REASON_CODE_SNAPSHOT_REFUSED: GateReasonCode
+FAIL_POLICY_UNSPECIFIED: FailPolicy
+FAIL_POLICY_AS_BUILT: FailPolicy
+FAIL_POLICY_CLOSED: FailPolicy
 
 class GateScope(_message.Message):
     __slots__ = ("environment", "run_id", "source", "strategy", "symbol", "model_name")
@@ -221,7 +230,7 @@ class TradingStateEntry(_message.Message):
     def __init__(self, scope: _Optional[_Union[GateScope, _Mapping]] = ..., state: _Optional[_Union[TradingState, str]] = ..., block_exits: bool = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., until: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., change_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class Breaker(_message.Message):
-    __slots__ = ("scope", "kind", "state", "open_time", "open_until", "trip_count", "reason", "actor", "probe_count", "probe_count_max", "success_count", "observed_value", "limit", "revision")
+    __slots__ = ("scope", "kind", "state", "open_time", "open_until", "trip_count", "reason", "actor", "probe_count", "probe_count_max", "success_count", "observed_value", "limit", "revision", "rule")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +245,7 @@ class Breaker(_message.Message):
     OBSERVED_VALUE_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
     scope: GateScope
     kind: BreakerKind
     state: BreakerState
@@ -250,7 +260,8 @@ class Breaker(_message.Message):
     observed_value: float
     limit: float
     revision: int
-    def __init__(self, scope: _Optional[_Union[GateScope, _Mapping]] = ..., kind: _Optional[_Union[BreakerKind, str]] = ..., state: _Optional[_Union[BreakerState, str]] = ..., open_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., open_until: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., trip_count: _Optional[int] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ..., probe_count: _Optional[int] = ..., probe_count_max: _Optional[int] = ..., success_count: _Optional[int] = ..., observed_value: _Optional[float] = ..., limit: _Optional[float] = ..., revision: _Optional[int] = ...) -> None: ...
+    rule: str
+    def __init__(self, scope: _Optional[_Union[GateScope, _Mapping]] = ..., kind: _Optional[_Union[BreakerKind, str]] = ..., state: _Optional[_Union[BreakerState, str]] = ..., open_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., open_until: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., trip_count: _Optional[int] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ..., probe_count: _Optional[int] = ..., probe_count_max: _Optional[int] = ..., success_count: _Optional[int] = ..., observed_value: _Optional[float] = ..., limit: _Optional[float] = ..., revision: _Optional[int] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class GateParameters(_message.Message):
     __slots__ = ("scope", "threshold", "threshold_scale", "size_multiplier", "max_position_fraction")
@@ -289,20 +300,22 @@ class FallbackRule(_message.Message):
     def __init__(self, confidence_threshold: _Optional[float] = ..., confidence_multiplier: _Optional[float] = ..., max_position_fraction: _Optional[float] = ...) -> None: ...
 
 class GateSnapshot(_message.Message):
-    __slots__ = ("revision", "trading_states", "breakers", "parameters", "calibrators", "fallback")
+    __slots__ = ("revision", "trading_states", "breakers", "parameters", "calibrators", "fallback", "fail_policy")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     TRADING_STATES_FIELD_NUMBER: _ClassVar[int]
     BREAKERS_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     CALIBRATORS_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    FAIL_POLICY_FIELD_NUMBER: _ClassVar[int]
     revision: int
     trading_states: _containers.RepeatedCompositeFieldContainer[TradingStateEntry]
     breakers: _containers.RepeatedCompositeFieldContainer[Breaker]
     parameters: _containers.RepeatedCompositeFieldContainer[GateParameters]
     calibrators: _containers.RepeatedCompositeFieldContainer[CalibratorTable]
     fallback: FallbackRule
-    def __init__(self, revision: _Optional[int] = ..., trading_states: _Optional[_Iterable[_Union[TradingStateEntry, _Mapping]]] = ..., breakers: _Optional[_Iterable[_Union[Breaker, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[GateParameters, _Mapping]]] = ..., calibrators: _Optional[_Iterable[_Union[CalibratorTable, _Mapping]]] = ..., fallback: _Optional[_Union[FallbackRule, _Mapping]] = ...) -> None: ...
+    fail_policy: FailPolicy
+    def __init__(self, revision: _Optional[int] = ..., trading_states: _Optional[_Iterable[_Union[TradingStateEntry, _Mapping]]] = ..., breakers: _Optional[_Iterable[_Union[Breaker, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[GateParameters, _Mapping]]] = ..., calibrators: _Optional[_Iterable[_Union[CalibratorTable, _Mapping]]] = ..., fallback: _Optional[_Union[FallbackRule, _Mapping]] = ..., fail_policy: _Optional[_Union[FailPolicy, str]] = ...) -> None: ...
 
 class WatchSignalGateRequest(_message.Message):
     __slots__ = ("source", "environment", "run_id", "log_id", "boot_id", "revision")
