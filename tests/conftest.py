@@ -38,9 +38,12 @@ def filesystem_of(path: Path, mounts: str) -> str:
 
 @pytest.fixture(autouse=True)
 def spool_path(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where recorders of this test spool, started processes included; the first makes it."""
-    path = tmp_path_factory.getbasetemp() / "spools" / uuid.uuid4().hex
+    """Where recorders of this test spool, started processes included; the first makes it. Gates
+    remember what they heard beside it."""
+    name = uuid.uuid4().hex
+    path = tmp_path_factory.getbasetemp() / "spools" / name
     monkeypatch.setenv("TRIMTAB_SPOOL_DIR", str(path))
+    monkeypatch.setenv("TRIMTAB_GATE_DIR", str(path.with_name(f"{name}-gate")))
     return path
 
 

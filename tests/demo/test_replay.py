@@ -11,20 +11,26 @@ from trimtab_server.demo.replay import (
     CAPITAL,
     FEE,
     SLIPPAGE,
-    AccountMarked,
-    Closed,
-    Filled,
-    NotFilled,
     Replay,
-    Step,
     followed_return,
     net_return,
+)
+from trimtab_server.demo.steps import (
+    AccountMarked,
+    Closed,
+    DecisionMade,
+    Filled,
+    GateSaid,
+    NotFilled,
+    SignalMade,
+    Step,
 )
 from trimtab_server.demo.strategies import (
     CONFIDENCE_MAX,
     CONFIDENCE_MIN,
     HOLDING_DAYS,
     Generator,
+    Proposal,
     claimed_confidence,
     view,
 )
@@ -218,3 +224,27 @@ def test_calibration_uses_only_what_was_known(market: Market) -> None:
     assert one is not None
     assert one == two
     assert WalkForward(market, {proposal.position: known[:50]}).probability(proposal) is None
+
+
+def test_what_the_gate_denies_is_told_and_not_traded(market: Market) -> None:
+    """Each signal is asked about before it is emitted; a denied one is recorded and decided like
+    the others, and never filled."""
+    asked: list[str] = []
+
+    def ask(proposal: Proposal) -> GateSaid:
+        asked.append(proposal.signal_id)
+        return GateSaid(proposal.symbol != "AAPL", (), "halted", 3, "LEASE", "2020-01-02")
+
+    replay = Replay(market, limits(0.0, 0.5), ask=ask)
+    steps = list(replay.steps())
+    plain = played(market)[0]
+    assert asked == [made.proposal.signal_id for made in replay.signals]
+    assert asked == [made.proposal.signal_id for made in plain.signals]
+    assert sum(isinstance(step, SignalMade) for step in steps) == len(asked)
+    decided = [step for step in steps if isinstance(step, DecisionMade)]
+    assert all(step.gate is not None and len(step.verdicts) == 3 for step in decided)
+    traded = {step.proposal.symbol for step in steps if isinstance(step, Filled)}
+    assert traded == {"AMD", "BAC", "JNJ", "MSFT", "XOM"}
+    alone = [signal for signal in replay.judged() if signal.blocked_by == {"signal_gate"}]
+    assert alone
+    assert not any(trade.proposal.symbol == "AAPL" for trade in replay.trades)

@@ -155,8 +155,12 @@ class Bench:
         done = subprocess.run(
             [sys.executable, "-m", f"tests.load.{module}", *map(str, arguments)],
             cwd=ROOT,
-            # Never the spool of whoever measures.
-            env={**os.environ, "TRIMTAB_SPOOL_DIR": str(self.folder / "spool")},
+            # Never the spool, or the gate's memory, of whoever measures.
+            env={
+                **os.environ,
+                "TRIMTAB_SPOOL_DIR": str(self.folder / "spool"),
+                "TRIMTAB_GATE_DIR": str(self.folder / "gate"),
+            },
             capture_output=True,
             text=True,
             timeout=_CHILD_S_MAX,

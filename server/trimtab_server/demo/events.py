@@ -21,12 +21,14 @@ from trimtab_client import (
 )
 from trimtab_server.demo.guards import POSITION_FRACTION, Verdict
 from trimtab_server.demo.prices import SECTORS, Market
-from trimtab_server.demo.replay import (
+from trimtab_server.demo.steps import (
+    GATE,
     AccountMarked,
     BarClosed,
     Closed,
     DecisionMade,
     Filled,
+    GateSaid,
     NotFilled,
     RegimeChanged,
     SignalMade,
@@ -66,6 +68,16 @@ def _verdict(verdict: Verdict) -> GuardVerdict:
         reason=verdict.reason,
         memory="STATEFUL" if verdict.stateful else "STATELESS",
         rule=rule,
+    )
+
+
+def _gate_verdict(said: GateSaid) -> GuardVerdict:
+    return guard_verdict(
+        guard=GATE,
+        result="PASS" if said.allowed else "BLOCK",
+        version=str(said.revision),
+        reason=said.words,
+        memory="STATEFUL",
     )
 
 
@@ -164,13 +176,18 @@ class StepEvents:
         proposal = decision.proposal
         time_ns = self._market.close_time_ns(proposal.position)
         blockers = [verdict.reason for verdict in decision.verdicts if verdict.blocked]
+        told = [_verdict(verdict) for verdict in decision.verdicts]
+        gate = decision.gate
+        if gate is not None:
+            told.append(_gate_verdict(gate))
+            blockers += [] if gate.allowed else [gate.words]
         return self._builder.decision(
             event_id=self._id(time_ns, "decision", proposal.signal_id),
             signal_id=proposal.signal_id,
             symbol=proposal.symbol,
             strategy=proposal.strategy,
             action="APPROVED" if decision.approved else "BLOCKED",
-            guard_verdicts=[_verdict(verdict) for verdict in decision.verdicts],
+            guard_verdicts=told,
             market_snapshot=market_snapshot(
                 price=proposal.reference_price,
                 volume=decision.volume,
@@ -181,6 +198,8 @@ class StepEvents:
             threshold_scale=self._scale,
             position_fraction=POSITION_FRACTION if decision.approved else 0.0,
             decision_source="GUARDS",
+            gate_revision=gate.revision if gate is not None else 0,
+            gate_source=gate.source if gate is not None else 0,
             reason="; ".join(blockers),
             event_time_ns=time_ns,
         )

@@ -17,8 +17,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from trimtab_server.demo.calibrating import WalkForward
-from trimtab_server.demo.guards import POSITION_FRACTION, STATEFUL, Limits, Verdict, verdicts
+from trimtab_server.demo.guards import POSITION_FRACTION, STATEFUL, Limits, verdicts
 from trimtab_server.demo.prices import Market
+from trimtab_server.demo.steps import (
+    GATE,
+    AccountMarked,
+    AskGate,
+    BarClosed,
+    Closed,
+    DecisionMade,
+    Filled,
+    NotFilled,
+    RegimeChanged,
+    SignalMade,
+    Step,
+)
 from trimtab_server.demo.strategies import Generator, Proposal, view
 from trimtab_server.domain.estimates import FloatArray
 from trimtab_server.domain.guards import JudgedSignal
@@ -29,109 +42,6 @@ CAPITAL = 1_000_000.0
 SLIPPAGE = 0.0004
 FEE = 0.0001
 ACCOUNT_EVERY_DAYS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class BarClosed:
-    """A bar. detail: open, high, low, volume where the data has them."""
-
-    position: int
-    symbol: str
-    close: float
-    detail: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class RegimeChanged:
-    """The label of the market's regime changed (from closes up to this day)."""
-
-    position: int
-    regime: str
-    previous: str
-
-
-@dataclass(frozen=True, slots=True)
-class SignalMade:
-    """A proposal. confidence: what the guard is asked about; claimed: before calibration."""
-
-    proposal: Proposal
-    claimed: float
-    calibrated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionMade:
-    """What the guards said about it; approved = none of them blocked."""
-
-    proposal: Proposal
-    verdicts: tuple[Verdict, ...]
-    approved: bool
-    volume: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """A fill at a close (BUY enters, SELL exits), slippage in the price, fee in USD."""
-
-    proposal: Proposal
-    position: int
-    side: str
-    quantity: float
-    price: float
-    expected_price: float
-    fee: float
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """A position's result; return_fraction None = CENSORED at the end of the data.
-
-    mfe, mae: largest gain and loss of the closes while held, as fractions of the entry price, >= 0.
-    """
-
-    proposal: Proposal
-    claimed: float
-    calibrated: bool
-    entry_position: int
-    position: int
-    quantity: float
-    entry_price: float
-    exit_price: float | None
-    return_fraction: float | None
-    pnl: float | None
-    fees: float
-    mfe: float | None
-    mae: float | None
-    realized_volatility: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class NotFilled:
-    """An approved signal whose symbol had no later bar to enter at."""
-
-    position: int
-    proposal: Proposal
-
-
-@dataclass(frozen=True, slots=True)
-class AccountMarked:
-    """The account at a close, USD."""
-
-    position: int
-    equity: float
-    exposure: float
-
-
-Step = (
-    BarClosed
-    | RegimeChanged
-    | SignalMade
-    | DecisionMade
-    | Filled
-    | NotFilled
-    | Closed
-    | AccountMarked
-)
 
 
 @dataclass(slots=True)
@@ -168,13 +78,20 @@ class Replay:
     """One book's way through the market; iterate `steps()` once, then read the results.
 
     allowed: the guards' limits. calibrator: None, or what turns a claim into a probability with
-    what was known that day. Results: signals and decisions (as made), trades (Closed), and
-    period_returns (of capital, one a day from market.first on).
+    what was known that day. ask: the signal gate; None = not asked. Results: signals and decisions
+    (as made), trades (Closed), and period_returns (of capital, one a day from market.first on).
     """
 
-    def __init__(self, market: Market, allowed: Limits, calibrator: WalkForward | None = None):
+    def __init__(
+        self,
+        market: Market,
+        allowed: Limits,
+        calibrator: WalkForward | None = None,
+        ask: AskGate | None = None,
+    ):
         self.market = market
         self.allowed = allowed
+        self._ask = ask
         self.signals: list[SignalMade] = []
         self.decisions: list[DecisionMade] = []
         self.trades: list[Closed] = []
@@ -281,10 +198,13 @@ class Replay:
             self._regime = seen.regime
         for proposal in self._generator.proposals(position, seen):
             made = self._signal(proposal)
+            said = self._ask(made.proposal) if self._ask is not None else None
             self.signals.append(made)
             yield made
             answers = verdicts(made.proposal, self.exposure, self.allowed)
             approved = not any(answer.blocked for answer in answers)
+            if said is not None:
+                approved = approved and said.allowed
             column = self.market.detail.get(proposal.symbol, {}).get("volume")
             volume = None if column is None else float(column[position])
             decision = DecisionMade(
@@ -292,6 +212,7 @@ class Replay:
                 answers,
                 approved,
                 volume if volume is not None and np.isfinite(volume) else None,
+                said,
             )
             self.decisions.append(decision)
             if approved:
@@ -367,8 +288,16 @@ class Replay:
                     signal_id=decision.proposal.signal_id,
                     day=decision.proposal.position - self.market.first,
                     evaluated_by=frozenset(STATEFUL),
-                    blocked_by=frozenset(v.guard for v in decision.verdicts if v.blocked),
+                    blocked_by=_blockers(decision),
                     return_fraction=None if followed is None else followed[1],
                 )
             )
         return result
+
+
+def _blockers(decision: DecisionMade) -> frozenset[str]:
+    """Everything that said no, the gate too: what it stopped, no guard stopped alone."""
+    found = {verdict.guard for verdict in decision.verdicts if verdict.blocked}
+    if decision.gate is not None and not decision.gate.allowed:
+        found.add(GATE)
+    return frozenset(found)
