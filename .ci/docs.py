@@ -10,10 +10,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
 from trimtab.v1 import error_pb2
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.rpc.status import CODES
 from trimtab_server.settings import ENV_PREFIX, Settings
+from trimtab_server.settings_breakers import KIND_DEFAULTS, BreakerSettings
+from trimtab_server.settings_gate import (
+    FallbackSettings,
+    GateSettings,
+    HoursSettings,
+    ParameterSettings,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ("README.md", "server/ARCHITECTURE.md")
@@ -24,12 +35,42 @@ def settings_table() -> str:
     """Every setting: flag, environment variable, default, meaning."""
     lines = ["| setting | default | meaning |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
-        default = field.default
-        shown = "" if default in (None, "") else f"`{default}`"
-        lines.append(f"| `{name}` | {shown} | {field.description} |")
+        lines.append(f"| `{name}` | {_default(field)} | {field.description} |")
     example = f"`--commit-age-ms-max 2`, `{ENV_PREFIX}COMMIT_AGE_MS_MAX=2`"
     tail = f"As a flag and in the environment: {example}; in the TOML file of `--config`: the name."
     return "\n".join([*lines, "", tail, ""])
+
+
+def gate_table() -> str:
+    """Every key of the gate's policy: default, meaning."""
+    parts: dict[str, type[BaseModel]] = {
+        "gate": GateSettings,
+        "gate.fallback": FallbackSettings,
+        "gate.parameters": ParameterSettings,
+        "gate.breakers": BreakerSettings,
+        "gate.hours.NAME": HoursSettings,
+    }
+    lines = ["| key | default | meaning |", "| --- | --- | --- |"]
+    for part, model in parts.items():
+        for name, field in model.model_fields.items():
+            shown = _by_kind(name) if model is BreakerSettings else ""
+            lines.append(f"| `{part}.{name}` | {shown or _default(field)} | {field.description} |")
+    return "\n".join([*lines, ""])
+
+
+def _by_kind(name: str) -> str:
+    """The defaults of a breaker's key, where they depend on its kind."""
+    kinds = {kind: uses[name] for kind, uses in KIND_DEFAULTS.items() if uses.get(name)}
+    if len(set(kinds.values())) == 1:
+        return f"`{next(iter(kinds.values()))}`"
+    return ", ".join(f"`{value}` ({kind})" for kind, value in kinds.items())
+
+
+def _default(field: FieldInfo) -> str:
+    """How a table shows a default: only what fits on a line."""
+    value = field.default
+    told = value not in (None, "", PydanticUndefined) and isinstance(value, str | int | float)
+    return f"`{value}`" if told else ""
 
 
 def reasons_table() -> str:
@@ -46,7 +87,11 @@ def reasons_table() -> str:
     return "\n".join([*lines, ""])
 
 
-PARTS: dict[str, Callable[[], str]] = {"settings": settings_table, "reasons": reasons_table}
+PARTS: dict[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "gate": gate_table,
+    "reasons": reasons_table,
+}
 
 
 def renewed(text: str) -> str:

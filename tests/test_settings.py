@@ -149,3 +149,68 @@ def test_an_address_beyond_this_machine_is_refused(name: str, address: str) -> N
     """By every command that reads settings, not only by the server."""
     with pytest.raises(SettingsError, match=f"^{name}: "):
         load(None, {name: address})
+
+
+TLS = {"tls_cert_file": "c", "tls_key_file": "k"}
+WAYS = "tokens (access_file) or client certificates (tls_client_ca_file)"
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:0", "desk.example.com:7517"])
+def test_beyond_this_machine_needs_tls_and_a_way_to_know_callers(listen: str) -> None:
+    """What is missing is named, and only that; with both it may listen anywhere."""
+    for told, missing in (
+        ({}, f"TLS (tls_cert_file and tls_key_file), and {WAYS}"),
+        ({"access_file": "a"}, "TLS (tls_cert_file and tls_key_file)"),
+        (TLS, WAYS),
+    ):
+        with pytest.raises(SettingsError) as refused:
+            load(None, {"listen": listen, **told})
+        assert str(refused.value).startswith(f"listen: {listen} is not a loopback address")
+        assert str(refused.value).endswith(f"the sidecar needs {missing}")
+    for way in ({"access_file": "a"}, {"tls_client_ca_file": "ca"}):
+        assert load(None, {"listen": listen, **TLS, **way}).listen == listen
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"tls_cert_file": "c"}, "tls_cert_file: needs tls_key_file too"),
+        ({"tls_key_file": "k"}, "tls_key_file: needs tls_cert_file too"),
+        (
+            {"tls_client_ca_file": "ca"},
+            "tls_client_ca_file: needs tls_cert_file and tls_key_file too",
+        ),
+    ],
+)
+def test_half_of_tls_is_refused(told: dict[str, str], words: str) -> None:
+    """On loopback too: whoever asks for it must not believe that it is there."""
+    with pytest.raises(SettingsError) as refused:
+        load(None, told)
+    assert str(refused.value) == words
+
+
+def test_metrics_stay_on_this_machine() -> None:
+    """They have no TLS and no tokens of their own, whatever the sidecar has."""
+    told = {"listen": "0.0.0.0:1", **TLS, "access_file": "a", "prometheus_listen": "0.0.0.0:2"}
+    with pytest.raises(SettingsError, match=r"^prometheus_listen: .*this machine only"):
+        load(None, told)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    ["", ":1", "h", "h:", "h:x", "h:99999", "a b:1", "-h:1", "[x]:1", "::1:1", "dns:///h:1"],
+)
+def test_an_address_that_is_none_is_refused(listen: str) -> None:
+    """With TLS and tokens too: nothing is handed to gRPC that it may read in another way."""
+    with pytest.raises(SettingsError, match="is not host:port or unix:/path"):
+        load(None, {"listen": listen, **TLS, "access_file": "a"})
+
+
+def test_reflection_follows_the_address_unless_told() -> None:
+    """On where only this machine reaches it."""
+    away = {"listen": "0.0.0.0:1", **TLS, "access_file": "a"}
+    assert load().has_reflection
+    assert load(None, {"listen": "unix:/run/t.sock"}).has_reflection
+    assert not load(None, away).has_reflection
+    assert load(None, {**away, "reflection": True}).has_reflection
+    assert not load(None, {"reflection": False}).has_reflection

@@ -3,12 +3,9 @@ and of chance. `serve` runs a sidecar until SIGTERM or SIGINT."""
 
 import asyncio
 import contextlib
-import errno
 import gc
-import os
 import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,43 +17,48 @@ from google.protobuf.duration_pb2 import Duration
 
 from trimtab.v1 import event_service_pb2
 from trimtab_server import __version__
+from trimtab_server.credentials import read_callers, tls_keys
 from trimtab_server.domain.events import EventKind
 from trimtab_server.domain.retention import kept_days
 from trimtab_server.errors import ConfigurationError
 from trimtab_server.exporters import Targets, set_up_logs, set_up_telemetry
+from trimtab_server.gate_policy import gate_policy
+from trimtab_server.host import notify, refuse_taken
+from trimtab_server.loop.gauges import observe_gate, observe_log
 from trimtab_server.loop.health import Health, HealthLimits
 from trimtab_server.loop.ingest import Ingest, IngestLimits
+from trimtab_server.loop.monitor import Monitor
 from trimtab_server.loop.readers import Readers
 from trimtab_server.loop.retention import Retention
+from trimtab_server.loop.signal_gate import SignalGate
 from trimtab_server.loop.stations import Station, StationRunner
 from trimtab_server.maintenance import Check, PrunedKind
 from trimtab_server.maintenance import examination as examine
 from trimtab_server.maintenance import prune as prune_log
 from trimtab_server.reports import EventQueries
+from trimtab_server.rpc.access import Access
 from trimtab_server.rpc.admin_service import AdminService, ServerFacts
 from trimtab_server.rpc.convert import EventReader, same_content
 from trimtab_server.rpc.event_service import EventService, ServiceLimits
 from trimtab_server.rpc.event_stream import StreamTerms
 from trimtab_server.rpc.intake import BatchLimits, Intake
 from trimtab_server.rpc.interceptors import Answers
+from trimtab_server.rpc.samples import sample_of
 from trimtab_server.rpc.server import SERVICES, GrpcServer
+from trimtab_server.rpc.signal_gate_service import GateTerms, SignalGateService
 from trimtab_server.settings import Settings
 from trimtab_server.store.backup import Copied
 from trimtab_server.store.backup import back_up as copy_log
 from trimtab_server.store.backup import renew as renew_log
 from trimtab_server.store.backup import restore as restore_log
 from trimtab_server.store.database import backend_of
+from trimtab_server.store.gate import GateLimits
 from trimtab_server.store.inspection import LogFacts
 from trimtab_server.store.store import Store
 from trimtab_server.telemetry import (
-    METRIC_BYTES_BUFFERED,
-    METRIC_COLLECTION_SHARE,
-    METRIC_DISK_FREE_BYTES,
-    METRIC_EVENTS_BUFFERED,
-    METRIC_READY,
+    METRIC_GATE_WATCHERS,
     METRIC_STREAMS,
     METRIC_WATCHERS,
-    METRIC_WRITER_OLDEST_AGE,
     Telemetry,
 )
 
@@ -82,7 +84,7 @@ def serve(
     Raises ConfigurationError when it cannot start.
     """
     _kept_days(settings)
-    _refuse_taken(settings.listen)
+    refuse_taken(settings.listen)
     set_up_logs(settings.log_level, settings.log_format)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     # What start-up made stays; what requests make dies young or is counted by the thousand.
@@ -154,8 +156,13 @@ class Sidecar:
     def __init__(self, settings: Settings, stations: Sequence[Station] = ()) -> None:
         self._settings = settings
         self._stations = stations
+        self._policy = gate_policy(settings.gate)
         self._boot_id = str(uuid4())
         self._start_time_ns = time.time_ns()
+        files = (settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+        self._tls = tls_keys(*files)
+        callers = read_callers(settings.access_file, with_certificates=bool(files[2]))
+        self._admit = Access(callers).admit if callers else None
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
         """Starts, serves until a signal comes, and stops in order: callers first, log last."""
@@ -171,14 +178,21 @@ class Sidecar:
             closing.callback(store.close)
             readers = Readers(settings.readers_max, settings.read_queue_max)
             closing.callback(readers.close)
+            # Its own: word of a halt does not wait behind reports.
+            gate_reader = Readers(1, settings.read_queue_max)
+            closing.callback(gate_reader.close)
             closing.callback(store.interrupt)
             ingest = self._ingest(store, telemetry)
             health = self._health(store, ingest, telemetry)
-            server = self._server(store, ingest, readers, health, telemetry)
+            gate = self._gate(store, ingest, gate_reader, telemetry)
+            server = self._server(store, ingest, readers, gate, health, telemetry)
             retention = self._retention(store, telemetry)
-            stations = self._station_runners(store, ingest, readers, telemetry)
+            monitor = Monitor(gate, store.gate, sample_of, telemetry)
+            parts = (store, ingest, readers, telemetry, self._boot_id, time.monotonic)
+            stations = [StationRunner(each, *parts) for each in (monitor, *self._stations)]
             ingest.start()
-            store.follow(ingest.heard)
+            gate.start()
+            store.follow(ingest.heard, gate.heard)
             try:
                 await server.start()
                 telemetry.log_info("serving", address=server.address, log_id=store.log_id)
@@ -186,9 +200,9 @@ class Sidecar:
                 for station in stations:
                     station.start()
                 on_ready(server.address)
-                _notify("READY=1")
+                notify("READY=1")
                 await stop.wait()
-                _notify("STOPPING=1")
+                notify("STOPPING=1")
                 telemetry.log_info("stopping")
                 # A database that fell silent must not hold up the end beyond the grace period.
                 late = loop.call_later(settings.grace_s * _COMMITS_SHARE, store.give_up)
@@ -198,6 +212,7 @@ class Sidecar:
                 for station in stations:
                     await station.stop()
                 await asyncio.to_thread(retention.stop)
+                await gate.stop()
                 await ingest.stop()
 
     def _telemetry(self) -> tuple[Telemetry, Callable[[], None]]:
@@ -212,9 +227,11 @@ class Sidecar:
         return Store(
             settings.database_url,
             durability=settings.durability,
-            readers_max=settings.readers_max,
+            # One more: the gate's.
+            readers_max=settings.readers_max + 1,
             read_time_s_max=settings.read_time_s_max,
             rejected_events_max=settings.rejected_events_max,
+            gate_limits=GateLimits(self._policy.rules_max, self._policy.runs_max),
             same_content=same_content,
             new_log_id=uuid4,
             now_ns=time.time_ns,
@@ -232,12 +249,6 @@ class Sidecar:
         )
         return Ingest(store, limits, telemetry, time.monotonic, time.time_ns)
 
-    def _station_runners(
-        self, store: Store, ingest: Ingest, readers: Readers, telemetry: Telemetry
-    ) -> list[StationRunner]:
-        parts = (store, ingest, readers, telemetry, self._boot_id, time.monotonic)
-        return [StationRunner(station, *parts) for station in self._stations]
-
     def _retention(self, store: Store, telemetry: Telemetry) -> Retention:
         days = _kept_days(self._settings)
         # Before anybody records, whose events would have the time of a clock that is wrong.
@@ -248,31 +259,39 @@ class Sidecar:
     def _health(self, store: Store, ingest: Ingest, telemetry: Telemetry) -> Health:
         limits = HealthLimits(self._settings.disk_free_bytes_min, self._settings.writer_stuck_s_max)
         health = Health(store, ingest, limits, telemetry, time.time_ns)
-        telemetry.observe(METRIC_READY, lambda: int(health.is_ready), "1 while ready.")
-        telemetry.observe_conditions(lambda: [(each.name, each.ok) for each in health.conditions])
-        telemetry.observe(
-            METRIC_DISK_FREE_BYTES,
-            lambda: health.disk.free_bytes if health.disk else None,
-            "Free bytes of the database's file system.",
-        )
-        telemetry.observe(
-            METRIC_WRITER_OLDEST_AGE,
-            lambda: ingest.waits().oldest_s or 0.0,
-            "How long the oldest accepted work has waited for its commit.",
-            unit="s",
-        )
-        telemetry.observe(
-            METRIC_COLLECTION_SHARE,
-            lambda: health.collection_share,
-            "Stored events as a share of those stored, rejected or lost, over the last minute.",
-        )
+        observe_log(telemetry, health, ingest)
         return health
+
+    def _gate(
+        self, store: Store, ingest: Ingest, readers: Readers, telemetry: Telemetry
+    ) -> SignalGate:
+        clock = _clock_that_never_leaps()
+        gate = SignalGate(store, ingest, readers, self._policy, telemetry, clock)
+        gate.load()
+        observe_gate(telemetry, gate)
+        return gate
+
+    def _gate_service(
+        self, gate: SignalGate, store: Store, telemetry: Telemetry
+    ) -> SignalGateService:
+        settings = self._settings
+        terms = GateTerms(
+            log_id=store.log_id,
+            boot_id=self._boot_id,
+            watchers_max=settings.gate.watchers_max,
+            slow_reader_s=settings.slow_reader_s,
+        )
+        service = SignalGateService(gate, terms, telemetry)
+        words = "WatchSignalGate calls open."
+        telemetry.observe(METRIC_GATE_WATCHERS, lambda: service.watcher_count, words)
+        return service
 
     def _server(
         self,
         store: Store,
         ingest: Ingest,
         readers: Readers,
+        gate: SignalGate,
         health: Health,
         telemetry: Telemetry,
     ) -> GrpcServer:
@@ -308,21 +327,19 @@ class Sidecar:
             store=store.backend,
             start_time_ns=self._start_time_ns,
         )
-        telemetry.observe(
-            METRIC_EVENTS_BUFFERED, lambda: ingest.events_buffered, "Accepted, not committed."
-        )
-        telemetry.observe(METRIC_BYTES_BUFFERED, lambda: ingest.bytes_buffered, "Their bytes.")
         telemetry.observe(METRIC_STREAMS, lambda: events.stream_count, "Recording streams open.")
         telemetry.observe(METRIC_WATCHERS, lambda: events.watcher_count, "Watchers open.")
         try:
             return GrpcServer(
                 settings.listen,
                 events,
+                self._gate_service(gate, store, telemetry),
                 AdminService(facts, queries, readers, ingest, health, events, time.time_ns),
                 health,
-                [Answers(telemetry, time.monotonic)],
+                [Answers(telemetry, time.monotonic, self._admit)],
                 settings.batch_bytes_max,
-                with_reflection=settings.reflection is not False,
+                with_reflection=settings.has_reflection,
+                tls=self._tls,
             )
         except RuntimeError as error:
             raise ConfigurationError(f"cannot listen on {settings.listen}: {error}") from error
@@ -348,25 +365,6 @@ def _targets(settings: Settings) -> Targets:
     )
 
 
-def _refuse_taken(listen: str) -> None:
-    """Raises ConfigurationError when another process serves the address: gRPC would take over its
-    Unix socket, and says more than one clear line about its port."""
-    is_taken = False
-    try:
-        if listen.startswith("unix:"):
-            with socket.socket(socket.AF_UNIX) as probe:
-                is_taken = probe.connect_ex(listen.removeprefix("unix:")) == 0
-        else:
-            host, _, port = listen.rpartition(":")
-            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host.strip("[]"), int(port)))
-    except OSError as error:
-        is_taken = error.errno == errno.EADDRINUSE
-    if is_taken:
-        raise ConfigurationError(f"cannot listen on {listen}: another process does")
-
-
 def _clock_not_set_back() -> Callable[[], int]:
     """The wall clock, or what it would show had nobody set it back since the start: when somebody
     does, the engines' present is no event from the future."""
@@ -374,20 +372,15 @@ def _clock_not_set_back() -> Callable[[], int]:
     return lambda: max(time.time_ns(), time.monotonic_ns() + ahead_ns)
 
 
+def _clock_that_never_leaps() -> Callable[[], int]:
+    """The wall clock, or what it would show had nobody set it forward since the start (a suspended
+    machine's hours count): a clock that leaps ends no halt."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    ahead_ns = time.time_ns() - time.clock_gettime_ns(clock)
+    return lambda: min(time.time_ns(), time.clock_gettime_ns(clock) + ahead_ns)
+
+
 def _new_event_id() -> str:
     """A version 7 UUID (RFC 9562): milliseconds, then chance."""
     value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
     return str(UUID(int=value | 0b10 << 62 | secrets.randbits(62)))
-
-
-def _notify(words: str) -> None:
-    """Tells systemd (Type=notify), where there is one."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
-        return
-    address = "\0" + path[1:] if path.startswith("@") else path
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
-        contextlib.suppress(OSError),
-    ):
-        notify.sendto(words.encode(), address)

@@ -8,6 +8,7 @@ TrimtabError
 ├── OutOfRange             a position that the log does not have (any more)
 ├── Unavailable            the server or its database cannot answer now; try again
 ├── Overloaded             a limit is reached; try again
+├── AccessDenied           nobody known, or without the role; a retry does not help
 └── DeadlineExceeded       the time for the call ran out
 ConfigurationError         the settings do not allow a start (never leaves the process)
 """
@@ -78,6 +79,15 @@ class Overloaded(TrimtabError):
 
     def __init__(self, reason: Reason, message: str, retry_after_s: float = 0.5) -> None:
         super().__init__(reason, message, retry_after_s=retry_after_s)
+
+
+class AccessDenied(TrimtabError):
+    """Who calls is not known, or has not the role."""
+
+    def __init__(
+        self, reason: Reason, message: str, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(reason, message, metadata=metadata)
 
 
 class DeadlineExceeded(TrimtabError):

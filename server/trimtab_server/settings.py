@@ -5,12 +5,15 @@ The README's table is generated from this file and tested against it.
 
 import ipaddress
 import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from trimtab_server.settings_gate import GateSettings, told_as_json
 
 
 class SettingsError(ValueError):
@@ -19,7 +22,12 @@ class SettingsError(ValueError):
 
 ENV_PREFIX = "TRIMTAB_"
 # Ours, but no settings of the sidecar: the client's, the command line's, the tests'.
-_OTHER_VARIABLES = ("ADDRESS", "CONFIG", "SPOOL_DIR", "TEST_DIR")
+_OTHER_VARIABLES = (
+    *("ADDRESS", "CONFIG", "SPOOL_DIR", "GATE_DIR", "TEST_DIR"),
+    *("TOKEN", "TOKEN_FILE", "TLS_CA", "TLS_CERT", "TLS_KEY"),
+)
+# An IP address, with brackets for version 6, or a name that can be looked up.
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%\w+)?\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 
 
 class Settings(BaseSettings):
@@ -29,7 +37,23 @@ class Settings(BaseSettings):
 
     listen: str = Field(
         "127.0.0.1:7517",
-        description="Address: host:port on loopback, or unix:/path. Port 0 takes a free one.",
+        description="Address: host:port or unix:/path. Beyond loopback only with TLS and an"
+        " access_file or tls_client_ca_file. Port 0 takes a free one.",
+    )
+    tls_cert_file: str = Field(
+        "", description="PEM file of the server's certificate chain; empty = no TLS."
+    )
+    tls_key_file: str = Field(
+        "", description="PEM file of its key, unencrypted, mode 0640 at most."
+    )
+    tls_client_ca_file: str = Field(
+        "",
+        description="PEM file of the CA whose client certificates are required; empty = none are.",
+    )
+    access_file: str = Field(
+        "",
+        description="TOML file of callers and their roles, mode 0640 at most; empty = whoever can"
+        " connect may do everything.",
     )
     database: str = Field(
         "sqlite:///trimtab.db", description="Database URL, or the path of a SQLite file."
@@ -111,7 +135,7 @@ class Settings(BaseSettings):
     )
     grace_s: float = Field(10.0, ge=0.1, le=300, description="Seconds for an orderly shutdown.")
     reflection: bool | None = Field(
-        None, description="Serve gRPC reflection; unset = on (loopback and Unix sockets only)."
+        None, description="Serve gRPC reflection; unset = on loopback and Unix sockets only."
     )
     otlp_endpoint: str = Field(
         "", description="OTLP/gRPC endpoint for traces and metrics; empty = off."
@@ -128,11 +152,23 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="Form of log lines; auto = console on a terminal, else JSON."
     )
+    # Read by our own validator: of the library's, a variable and a flag would be merged.
+    gate: Annotated[GateSettings, NoDecode, BeforeValidator(told_as_json)] = Field(
+        GateSettings(),
+        description="The signal gate's policy, a table of its own; as a flag or variable in JSON.",
+    )
 
     @property
     def database_url(self) -> str:
         """The database as a URL; a bare path is a SQLite file."""
         return self.database if "://" in self.database else f"sqlite:///{self.database}"
+
+    @property
+    def has_reflection(self) -> bool:
+        """Whether gRPC reflection is served."""
+        if self.reflection is not None:
+            return self.reflection
+        return self.listen.startswith("unix:") or is_loopback("listen", self.listen)
 
 
 def load(config: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
@@ -143,12 +179,17 @@ def load(config: Path | None = None, flags: dict[str, Any] | None = None) -> Set
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        where = origin.get(name, "")
+        where = origin.get(name.split(".")[0], "")
         raise SettingsError(f"setting {name}: {first['msg']} (from {where})") from error
-    if not settings.listen.startswith("unix:"):
-        _refuse_remote("listen", settings.listen)
-    if settings.prometheus_listen:
-        _refuse_remote("prometheus_listen", settings.prometheus_listen)
+    _refuse_half_tls(settings)
+    if not settings.listen.startswith("unix:") and not is_loopback("listen", settings.listen):
+        _refuse_open(settings)
+    prometheus = settings.prometheus_listen
+    if prometheus and not is_loopback("prometheus_listen", prometheus):
+        raise SettingsError(
+            f"prometheus_listen: {prometheus} is not a loopback address; metrics have neither TLS"
+            " nor tokens and are served on this machine only"
+        )
     return settings
 
 
@@ -158,20 +199,41 @@ def unknown_variables() -> list[str]:
     return sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
 
 
-def _refuse_remote(name: str, listen: str) -> None:
-    """Raises SettingsError for an address beyond this machine: there are no tokens yet."""
+def _refuse_half_tls(settings: Settings) -> None:
+    """Raises SettingsError for a part of TLS without the rest of it."""
+    has_key, has_cert = bool(settings.tls_key_file), bool(settings.tls_cert_file)
+    if has_key != has_cert:
+        told, missing = ("tls_key_file", "tls_cert_file")[:: 1 if has_key else -1]
+        raise SettingsError(f"{told}: needs {missing} too")
+    if settings.tls_client_ca_file and not has_cert:
+        raise SettingsError("tls_client_ca_file: needs tls_cert_file and tls_key_file too")
+
+
+def _refuse_open(settings: Settings) -> None:
+    """Raises SettingsError for an address beyond this machine that is not secured."""
+    missing = []
+    if not settings.tls_cert_file:
+        missing.append("TLS (tls_cert_file and tls_key_file)")
+    if not settings.access_file and not settings.tls_client_ca_file:
+        missing.append("tokens (access_file) or client certificates (tls_client_ca_file)")
+    if missing:
+        raise SettingsError(
+            f"listen: {settings.listen} is not a loopback address or a Unix socket; to serve beyond"
+            f" this machine the sidecar needs {', and '.join(missing)}"
+        )
+
+
+def is_loopback(name: str, listen: str) -> bool:
+    """Whether only this machine reaches host:port. Raises SettingsError, which names the setting,
+    when it is none."""
     host, _, port = listen.rpartition(":")
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535):
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535
+    if not (is_port and _HOST.fullmatch(host)):
         raise SettingsError(f"{name}: {listen!r} is not host:port or unix:/path")
     try:
-        local = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        local = False
-    if not local:
-        raise SettingsError(
-            f"{name}: {listen} is not a loopback address or a Unix socket; without TLS and tokens"
-            " the sidecar serves this machine only"
-        )
+        return False
 
 
 def sources(config: Path | None = None, flags: dict[str, Any] | None = None) -> dict[str, str]:

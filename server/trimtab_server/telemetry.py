@@ -6,7 +6,8 @@ commit serves many events: each `trimtab.commit` links to the `trimtab.commit_ba
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 from uuid import UUID
 
@@ -32,6 +33,7 @@ SPAN_INGEST = "trimtab.ingest"
 SPAN_COMMIT = "trimtab.commit"
 SPAN_COMMIT_BATCH = "trimtab.commit_batch"
 SPAN_ACKNOWLEDGE = "trimtab.acknowledge"
+SPAN_GATE_ORDER = "trimtab.gate_order"
 
 METRIC_EVENTS = "trimtab_events"
 METRIC_EVENTS_BUFFERED = "trimtab_events_buffered"
@@ -49,6 +51,11 @@ METRIC_CONDITION = "trimtab_condition_ok"
 METRIC_DISK_FREE_BYTES = "trimtab_disk_free_bytes"
 METRIC_WRITER_OLDEST_AGE = "trimtab_writer_oldest_age"
 METRIC_COLLECTION_SHARE = "trimtab_collection_share"
+METRIC_GATE_VERDICTS = "trimtab_gate_verdicts"
+METRIC_GATE_WATCHERS = "trimtab_gate_watchers"
+METRIC_GATE_REVISION = "trimtab_gate_revision"
+METRIC_BREAKER_STATE = "trimtab_breaker_state"
+METRIC_BREAKER_TRIPS = "trimtab_breaker_trips"
 
 LABEL_KIND = "kind"
 LABEL_SOURCE = "source"
@@ -57,6 +64,8 @@ LABEL_REASON = "reason"
 LABEL_METHOD = "method"
 LABEL_CODE = "code"
 LABEL_CONDITION = "condition"
+LABEL_VERDICT = "verdict"
+LABEL_ENVIRONMENT = "environment"
 
 STATUS_STORED = "stored"
 STATUS_DUPLICATE = "duplicate"
@@ -67,6 +76,10 @@ ATTRIBUTE_KIND = "trimtab.kind"
 ATTRIBUTE_SEQUENCE = "trimtab.sequence"
 ATTRIBUTE_SOURCE = "trimtab.source"
 ATTRIBUTE_BATCH_EVENTS = "trimtab.batch_events"
+ATTRIBUTE_ORDER = "trimtab.order"
+ATTRIBUTE_ENVIRONMENT = "trimtab.environment"
+ATTRIBUTE_RUN_ID = "trimtab.run_id"
+ATTRIBUTE_ACTOR = "trimtab.actor"
 
 _LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # Callers choose the label's values and each is a time series: past this many they share one.
@@ -98,9 +111,9 @@ class Telemetry:
 
     def __init__(self, tracer: Tracer | None = None, meter: Meter | None = None) -> None:
         self._tracer = tracer
-        self._metered = meter is not None
         self.is_on = tracer is not None or meter is not None
         self.is_tracing = tracer is not None
+        self.is_metered = meter is not None
         self._log = structlog.get_logger(SERVICE)
         self._sources: set[str] = set()
         meter = meter or NoOpMeterProvider().get_meter(SERVICE)
@@ -133,6 +146,12 @@ class Telemetry:
             description="Unary RPCs from first to last byte.",
             explicit_bucket_boundaries_advisory=_LATENCY_S,
         )
+        self._verdicts = meter.create_counter(
+            METRIC_GATE_VERDICTS, description="What the gate said about signals."
+        )
+        self._trips = meter.create_counter(
+            METRIC_BREAKER_TRIPS, description="Breakers that opened by their rule."
+        )
 
     def observe(
         self, name: str, value: Callable[[], float | None], description: str, unit: str = ""
@@ -153,6 +172,58 @@ class Telemetry:
 
         words = "1 while the condition holds."
         self._meter.create_observable_gauge(METRIC_CONDITION, [callback], description=words)
+
+    def observe_gate(
+        self,
+        states: Callable[[], Iterable[tuple[str, str, int]]],
+        revisions: Callable[[], Iterable[tuple[str, int]]],
+    ) -> None:
+        """Reports the worst state of each kind of breaker in each environment (0 closed, 1 open, 2
+        half-open), and the revision of each environment's rules."""
+
+        def worst(_options: CallbackOptions) -> Iterable[Observation]:
+            return [
+                Observation(state, {LABEL_KIND: kind, LABEL_ENVIRONMENT: environment})
+                for kind, environment, state in states()
+            ]
+
+        def told(_options: CallbackOptions) -> Iterable[Observation]:
+            return [
+                Observation(revision, {LABEL_ENVIRONMENT: environment})
+                for environment, revision in revisions()
+            ]
+
+        words = "Worst state of a kind of breaker: 0 closed, 1 open, 2 half-open."
+        self._meter.create_observable_gauge(METRIC_BREAKER_STATE, [worst], description=words)
+        words = "Revision of the signal gate's rules."
+        self._meter.create_observable_gauge(METRIC_GATE_REVISION, [told], description=words)
+
+    def judged(self, environment: str, verdicts: Iterable[str]) -> None:
+        """Counts what the gate said about the signals of a request."""
+        for verdict, count in Counter(verdicts).items():
+            labels = {LABEL_VERDICT: verdict, LABEL_ENVIRONMENT: environment}
+            self._verdicts.add(count, labels)
+
+    def breaker_tripped(self, kind: str, count: int) -> None:
+        """Counts how often a breaker opened by its rule."""
+        self._trips.add(count, {LABEL_KIND: kind.lower()})
+
+    @contextmanager
+    def ordering(self, what: str, environment: str, run_id: str, actor: str) -> Iterator[None]:
+        """A span around an operator's order, and a line in the log once it is carried out."""
+        words = {"order": what, "environment": environment, "run_id": run_id, "actor": actor}
+        if self._tracer is None:
+            yield
+        else:
+            attributes = {
+                ATTRIBUTE_ORDER: what,
+                ATTRIBUTE_ENVIRONMENT: environment,
+                ATTRIBUTE_RUN_ID: run_id,
+                ATTRIBUTE_ACTOR: actor,
+            }
+            with self._tracer.start_as_current_span(SPAN_GATE_ORDER, attributes=attributes):
+                yield
+        self._log.info("an order was carried out", **words)
 
     def log_defect(self, words: str, error: Exception, traceparent: str = "") -> None:
         """Writes a failure that nobody foresaw, with its traceback and the caller's trace."""
@@ -177,7 +248,7 @@ class Telemetry:
 
     def rpc_finished(self, method: str, code: str, duration_s: float | None) -> None:
         """Counts an RPC; streams pass no duration."""
-        if self._metered:
+        if self.is_metered:
             self._rpcs.add(1, {LABEL_METHOD: method, LABEL_CODE: code})
             if duration_s is not None:
                 self._rpc_duration.record(duration_s, {LABEL_METHOD: method})
@@ -189,7 +260,7 @@ class Telemetry:
     def committed(self, served: list[Served], record: CommitRecord) -> None:
         """Counts one transaction and what it did for each caller, and ends the spans of the traced
         events that it served."""
-        if self._metered:
+        if self.is_metered:
             self._commit_duration.record(record.duration_s)
             self._commit_events.record(sum(len(one.append.events) for one in served))
             for one in served:

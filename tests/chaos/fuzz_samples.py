@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2
@@ -21,11 +22,13 @@ from tests.rpc.edges import full_event
 from tests.rpc.samples import KINDS, SOURCE, an_event
 from trimtab.v1 import admin_service_pb2, event_pb2
 from trimtab.v1 import event_service_pb2 as pb
+from trimtab.v1 import signal_gate_service_pb2 as gate
 
 Sample = Callable[[random.Random], Message]
 
 EVENTS = "trimtab.v1.EventService"
 ADMIN = "trimtab.v1.AdminService"
+GATE = "trimtab.v1.SignalGateService"
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 STREAM_EVENTS = f"/{EVENTS}/StreamEvents"
@@ -153,6 +156,94 @@ def streamed(rng: random.Random, next_seq: int) -> pb.StreamEventsRequest:
     return pb.StreamEventsRequest(batch=pb.Batch(first_seq=next_seq, events=events))
 
 
+def _scope(rng: random.Random) -> gate.GateScope:
+    """A scope in LIVE or in one of a few runs."""
+    is_live = rng.random() < 0.3
+    return gate.GateScope(
+        environment=event_pb2.ENVIRONMENT_LIVE if is_live else event_pb2.ENVIRONMENT_BACKTEST,
+        run_id="" if is_live else f"r-{rng.randrange(8)}",
+        source=rng.choice(("", SOURCE)),
+        strategy=rng.choice(("", "momentum-1h", "carry")),
+        symbol=rng.choice(("", "", "BTC-USDT")),
+    )
+
+
+def _ordered(rng: random.Random) -> dict[str, Any]:
+    return {
+        "scope": _scope(rng),
+        "reason": "fuzzed",
+        "actor": "fuzz",
+        "request_id": a_uuid(rng),
+        "etag": rng.choice(("", "", "", "1")),
+    }
+
+
+def _ask(rng: random.Random) -> Message:
+    scope = _scope(rng)
+    signals = [
+        gate.SignalQuery(
+            signal_id=f"s-{rng.randrange(9)}",
+            intent=rng.choice(list(event_pb2.Intent.keys())),
+            confidence=rng.random(),
+        )
+        for _ in range(rng.randrange(4))
+    ]
+    return gate.ShouldAllowSignalsRequest(
+        source=SOURCE,
+        environment=scope.environment,
+        run_id=scope.run_id,
+        strategy=scope.strategy,
+        symbol=scope.symbol,
+        signal_time=Timestamp(seconds=_FIXED_S + rng.randrange(9_999)),
+        signals=signals,
+    )
+
+
+def _watch_gate(rng: random.Random) -> Message:
+    scope = _scope(rng)
+    return gate.WatchSignalGateRequest(
+        source=SOURCE, environment=scope.environment, run_id=scope.run_id
+    )
+
+
+def _set_state(rng: random.Random) -> Message:
+    state = rng.choice((1, 2, 3))
+    return gate.SetTradingStateRequest(
+        state=state,
+        block_exits=state == gate.TRADING_STATE_HALTED and rng.random() < 0.3,
+        until=Timestamp(seconds=4 * 10**9) if state > 1 and rng.random() < 0.5 else None,
+        **_ordered(rng),
+    )
+
+
+def _trip(rng: random.Random) -> Message:
+    return gate.TripBreakerRequest(
+        kind=rng.randint(1, 6),  # type: ignore[arg-type]  # the numbers of the kinds
+        cool_down=Duration(seconds=rng.randint(1, 999)) if rng.random() < 0.7 else None,
+        **_ordered(rng),
+    )
+
+
+def _reset(rng: random.Random) -> Message:
+    return gate.ResetBreakerRequest(
+        kind=rng.randint(0, 6),  # type: ignore[arg-type]  # as above
+        include_narrower=rng.random() < 0.5,
+        validate_only=rng.random() < 0.3,
+        **_ordered(rng),
+    )
+
+
+def _list_breakers(rng: random.Random) -> Message:
+    scope = _scope(rng)
+    return gate.ListBreakersRequest(
+        environment=scope.environment,
+        run_id=scope.run_id,
+        include_closed=rng.random() < 0.5,
+        page_size=rng.randrange(20),
+        page_token=rng.choice(("", "", "WyJhIiwgMV0")),
+    )
+
+
 SAMPLES: dict[str, Sample] = {
     f"/{EVENTS}/RecordEvent": lambda rng: pb.RecordEventRequest(event=sample_event(rng)),
     f"/{EVENTS}/RecordEvents": lambda rng: pb.RecordEventsRequest(
@@ -165,6 +256,12 @@ SAMPLES: dict[str, Sample] = {
     f"/{EVENTS}/ListRejectedEvents": _list_rejected,
     f"/{EVENTS}/WatchEvents": _watch_events,
     f"/{EVENTS}/GetStats": lambda rng: pb.GetStatsRequest(source=rng.choice(("", SOURCE))),
+    f"/{GATE}/ShouldAllowSignals": _ask,
+    f"/{GATE}/WatchSignalGate": _watch_gate,
+    f"/{GATE}/SetTradingState": _set_state,
+    f"/{GATE}/TripBreaker": _trip,
+    f"/{GATE}/ResetBreaker": _reset,
+    f"/{GATE}/ListBreakers": _list_breakers,
     f"/{ADMIN}/GetServerInfo": lambda _: admin_service_pb2.GetServerInfoRequest(),
     f"/{ADMIN}/GetHealth": lambda _: admin_service_pb2.GetHealthRequest(),
     f"/{HEALTH}/Check": lambda rng: health_pb2.HealthCheckRequest(

@@ -1,5 +1,6 @@
 """`trimtab serve` and `trimtab config` as a user meets them: process, words, exit code."""
 
+import json
 import os
 import subprocess
 import sys
@@ -54,9 +55,11 @@ def test_config_prints_every_setting_and_where_it_comes_from(
     monkeypatch.setenv("TRIMTAB_GRACE_S", "2.5")
     done = RUNNER.invoke(app, ["config", "--config", str(path), "--log-level", "error"])
     assert done.exit_code == 0, done.output
-    pairs = (line.split(" = ", 1) for line in done.output.splitlines())
+    plain, _, tables = done.output.partition("\n\n")
+    pairs = (line.split(" = ", 1) for line in plain.splitlines())
     lines = {name.strip("# "): rest for name, rest in pairs}
-    assert set(lines) == set(Settings.model_fields)
+    assert set(lines) == set(Settings.model_fields) - {"gate"}
+    assert tables.startswith("# gate: default\n[gate]\nlease_ttl_s = 5.0\n")
     assert lines["window_events"].startswith("77 ")
     assert lines["window_events"].endswith(f"# file {path}")
     assert lines["grace_s"].startswith("2.5 ")
@@ -181,8 +184,19 @@ def test_a_database_that_cannot_be_is_one_line(
 
 
 def test_what_config_prints_is_a_file_for_config(tmp_path: Path) -> None:
-    """Printed, read again, printed again: the same settings, now from the file."""
-    first = RUNNER.invoke(app, ["config", "--streams-max", "7", "--no-reflection"])
+    """Printed, read again, printed again: the same settings, tables and strange names too."""
+    hours = {
+        "timezone": "Asia/Tokyo",
+        "open": "09:00",
+        "close": "15:30",
+        "holidays": ["2025-01-01"],
+    }
+    gate = {
+        "hours": {'Tōkyō "TSE" \U0001f5fe': hours},
+        "parameters": [{"symbol": 'a"\\', "size_multiplier": 0.5}],
+    }
+    flags = ["--streams-max", "7", "--no-reflection", "--gate", json.dumps(gate)]
+    first = RUNNER.invoke(app, ["config", *flags])
     path = tmp_path / "trimtab.toml"
     path.write_text(first.stdout)
     again = RUNNER.invoke(app, ["config", "--config", str(path)])

@@ -56,6 +56,8 @@ def info(reason: str, domain: str = "trimtab") -> Any:
         ("RESOURCE_EXHAUSTED", "ResourceExhausted"),
         ("DEADLINE_EXCEEDED", "DeadlineExceeded"),
         ("UNAVAILABLE", "Unavailable"),
+        ("UNAUTHENTICATED", "Unauthenticated"),
+        ("PERMISSION_DENIED", "PermissionDenied"),
         ("UNIMPLEMENTED", "Unimplemented"),
         ("CANCELLED", "Cancelled"),
         ("DATA_LOSS", "TrimtabError"),

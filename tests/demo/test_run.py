@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -48,6 +49,31 @@ def test_a_demo_survives_the_kill_and_is_counted(tmp_path: Path) -> None:
     assert "0 lost, 0 doubled" in page
     for request in ("<script", "http://", "https://", "src=", "@import", "url("):
         assert request not in page
+
+
+def test_a_drill_denies_midway_and_says_why(tmp_path: Path) -> None:
+    """The breaker's strategy, then everything, is denied between the orders and at no other time;
+    the report tells each order and what it denied; nothing is lost over the kill."""
+    places = fresh_places(tmp_path / "demo.db")
+    plan = replace(PLAN, threshold=0.0, drill="drill-test")
+    with SidecarProcess(free_address(), places.database, places.beside(".log")) as sidecar:
+        sidecar.start()
+        result = run_demo(plan, places, sidecar, lambda *_: None)
+    assert result.count.is_clean
+    report = full_report(result, {})
+    tripped, reset, halted, resumed = (told["day"] for told in report["drill"])
+    assert [told["revision"] for told in report["drill"]] == [1, 2, 3, 4]
+    denied = {line["code"]: line for line in report["gate"]["denied"]}
+    assert set(denied) == {"BREAKER_OPEN", "HALTED"}
+    assert tripped < denied["BREAKER_OPEN"]["first_day"]
+    assert denied["BREAKER_OPEN"]["last_day"] <= reset
+    assert halted < denied["HALTED"]["first_day"]
+    assert denied["HALTED"]["last_day"] <= resumed
+    assert {each["strategy"] for each in denied["BREAKER_OPEN"]["examples"]} == {"mean_reversion"}
+    assert "halted by demo-drill: drill" in denied["HALTED"]["examples"][0]["why"]
+    page = demo_page(report, calibration_report([], np.random.default_rng(1)))
+    assert "BREAKER_OPEN" in page
+    assert "halted everything" in page
 
 
 def test_a_sidecar_that_cannot_start_says_why(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimtab_server.domain.calibrator_table import CalibratorTable, calibrated_probability
 from trimtab_server.domain.signal_gate import (
     BreakerKind,
-    CalibratorTable,
     GateReason,
     Intent,
     OpenBreaker,
@@ -19,7 +19,6 @@ from trimtab_server.domain.signal_gate import (
     TradingState,
     Verdict,
     VerdictKind,
-    calibrated_probability,
     decide,
     entry_denials,
 )

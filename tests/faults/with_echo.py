@@ -14,6 +14,7 @@ from trimtab.v1 import event_pb2
 from trimtab_server import app
 from trimtab_server.cli import main
 from trimtab_server.domain.events import Append, Event, StoredEvent
+from trimtab_server.loop.stations import Derived
 from trimtab_server.rpc.convert import EventReader
 
 NAME = "echo"
@@ -23,6 +24,8 @@ class Echo:
     """Answers an event with a metric that names its sequence."""
 
     name = NAME
+    kinds: tuple[int, ...] = ()
+    pulse_s: float | None = None
 
     def __init__(self) -> None:
         self._reader = EventReader(1 << 16, 10**18, time.time_ns)
@@ -30,7 +33,7 @@ class Echo:
     def start(self, cursor: int) -> None:
         """Keeps nothing."""
 
-    def derive(self, events: Sequence[StoredEvent]) -> list[Append]:
+    def derive(self, events: Sequence[StoredEvent]) -> Derived:
         """An echo for each."""
         made = []
         for stored in events:
@@ -48,7 +51,9 @@ class Echo:
                 made.append(echo)
         read = [event for event in self._reader.read(made) if isinstance(event, Event)]
         assert len(read) == len(made)
-        return [Append([*read], sum(len(event.body) for event in read))] if read else []
+        if not read:
+            return Derived()
+        return Derived([Append([*read], sum(len(event.body) for event in read))])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,12 @@ from pathlib import Path
 import pytest
 
 from tests.load.context import FULL, QUICK, Bench, test_folder
+from tests.load.gate import (
+    measure_gate_beside_ingestion,
+    measure_gate_call,
+    measure_gate_check,
+    measure_watchers,
+)
 from tests.load.ingest import measure_ingest, measure_memory
 from tests.load.latency import measure_latency, measure_unary
 from tests.load.machine import machine_facts
@@ -36,6 +42,10 @@ MEASUREMENTS: dict[str, Callable[[Bench, Report], None]] = {
     "postgres": measure_postgres,
     "fleet": measure_fleet,
     "spool": measure_spool,
+    "gate-check": measure_gate_check,
+    "gate-call": measure_gate_call,
+    "gate-ingest": measure_gate_beside_ingestion,
+    "gate-watchers": measure_watchers,
 }
 
 

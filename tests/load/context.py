@@ -41,10 +41,20 @@ class Sizes:
     list_calls: int
     postgres_events: int
     spool_events: int
+    gate_checks: int
+    gate_calls: int
+    gate_ingest_s: float
+    watchers: int
 
 
-FULL = Sizes(200_000, 20_000, _RATES, 3.0, 300, (100_000, 3_000_000), 1_000, 20, 100_000, 50_000)
-QUICK = Sizes(50_000, 4_000, _RATES, 1.0, 100, (20_000, 200_000), 150, 10, 20_000, 10_000)
+FULL = Sizes(
+    *(200_000, 20_000, _RATES, 3.0, 300, (100_000, 3_000_000), 1_000, 20, 100_000, 50_000),
+    *(50_000, 1_000, 20.0, 1_000),
+)
+QUICK = Sizes(
+    *(50_000, 4_000, _RATES, 1.0, 100, (20_000, 200_000), 150, 10, 20_000, 10_000),
+    *(10_000, 200, 8.0, 200),
+)
 
 
 class Bench:

@@ -12,7 +12,7 @@ The last line of the output is JSON.
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import pairwise
@@ -56,7 +56,12 @@ def latencies_ms(settled: Settled, due_s: float, rate: float) -> "np.ndarray[Any
     return np.concatenate(found) * 1e3
 
 
-def flat_out(addresses: Sequence[str], event_count: int, seed: int) -> Any:
+def flat_out(
+    addresses: Sequence[str],
+    event_count: int,
+    seed: int,
+    on_ready: Callable[[], None] = lambda: None,
+) -> Any:
     """Sends the events as fast as the servers take them, an equal share on a stream to each address
     (the same one may occur twice), and tells what came of it all together. Raises RuntimeError when
     an event was refused."""
@@ -68,14 +73,22 @@ def flat_out(addresses: Sequence[str], event_count: int, seed: int) -> Any:
     with ExitStack() as closing, ThreadPoolExecutor(len(addresses)) as threads:
         channels = [closing.enter_context(open_channel(address)) for address in addresses]
         streams = [RawStream(channel, mix.SOURCE) for channel in channels]
+        on_ready()
         return _told(list(threads.map(RawStream.run, streams, map(iter, ready))))
 
 
-def generate(address: str, rate: float, event_count: int, seed: int) -> Any:
+def generate(
+    address: str,
+    rate: float,
+    event_count: int,
+    seed: int,
+    on_ready: Callable[[], None] = lambda: None,
+) -> Any:
     """Sends the events, `rate` a second, and tells what came of it. Raises RuntimeError when one
     was refused."""
     serialised = messages.bodies(event_count, seed, time.time_ns())
     due_s: list[float] = []
+    on_ready()
     with open_channel(address) as channel:
         settled = RawStream(channel, mix.SOURCE).run(paced(serialised, rate, due_s))
     told = _told([settled])
@@ -112,16 +125,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--events", type=int, default=0, help="instead of --seconds")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--tell-ready", action="store_true", help="a line when the sending begins")
     given = parser.parse_args()
     if not given.rate and not given.events:
         parser.error("--rate 0 needs --events")
     if given.rate and len(given.address) > 1:
         parser.error("a second --address needs --rate 0")
+
+    def on_ready() -> None:
+        if given.tell_ready:
+            print("ready", flush=True)
+
     if given.rate:
         count = given.events or max(1, int(given.rate * given.seconds))
-        told = generate(given.address[0], given.rate, count, given.seed)
+        told = generate(given.address[0], given.rate, count, given.seed, on_ready)
     else:
-        told = flat_out(given.address, given.events, given.seed)
+        told = flat_out(given.address, given.events, given.seed, on_ready)
     print(json.dumps(told))
 
 

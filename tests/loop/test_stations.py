@@ -11,7 +11,7 @@ from tests.store.log_events import an_event, unary
 from trimtab_server.domain.events import Append, EventFilter, EventKind, StoredEvent
 from trimtab_server.loop.ingest import Ingest, IngestLimits
 from trimtab_server.loop.readers import Readers
-from trimtab_server.loop.stations import StationRunner
+from trimtab_server.loop.stations import Derived, StationRunner
 from trimtab_server.store.store import Store
 from trimtab_server.telemetry import Telemetry
 
@@ -23,6 +23,8 @@ class Echo:
     """Derives one event from each that is not derived; notes what it was given."""
 
     name = "echo"
+    kinds: tuple[int, ...] = ()
+    pulse_s: float | None = None
 
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -32,7 +34,7 @@ class Echo:
         """Notes where."""
         self.starts.append(cursor)
 
-    def derive(self, events: Sequence[StoredEvent]) -> list[Append]:
+    def derive(self, events: Sequence[StoredEvent]) -> Derived:
         """An event that says which one it comes from."""
         derived = []
         for stored in events:
@@ -41,7 +43,7 @@ class Echo:
                 event_id = uuid5(NAMESPACE_OID, f"echo-{stored.sequence}").bytes
                 event = an_event(0, kind=EventKind.METRIC_RECORDED, body=b"echo-" + stored.body)
                 derived.append(unary(event._replace(event_id=event_id)))
-        return derived
+        return Derived(derived)
 
 
 @asynccontextmanager
@@ -57,7 +59,7 @@ async def running(store: Store, holder: str) -> AsyncIterator[tuple[Echo, Ingest
         if not loop.is_closed():
             ingest.heard(last)
 
-    store.follow(grown)
+    store.follow(grown, lambda _: None)
     runner = StationRunner(echo, store, ingest, readers, telemetry, holder, time.monotonic)
     runner.start()
     yield echo, ingest, runner

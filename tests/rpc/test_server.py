@@ -24,7 +24,11 @@ from trimtab.v1 import event_service_pb2_grpc
 
 Stub = event_service_pb2_grpc.EventServiceStub
 Code = grpc.StatusCode
-SERVICES = ("trimtab.v1.EventService", "trimtab.v1.AdminService")
+SERVICES = (
+    "trimtab.v1.EventService",
+    "trimtab.v1.AdminService",
+    "trimtab.v1.SignalGateService",
+)
 _UNARY = ("RecordEvent", "RecordEvents", "GetEvent", "ListEvents", "GetStats")
 # Wire types and lengths that no message of ours can have.
 _GARBAGE = (b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x05ab", b"\x0a\x04\x0a\x02\xff\xfe")
@@ -74,7 +78,7 @@ def test_garbage_in_the_middle_of_a_stream_ends_it_alone(
 
 def test_methods_that_nobody_serves_are_unimplemented(channel: grpc.Channel) -> None:
     """An unknown method and an unknown service are UNIMPLEMENTED."""
-    for method in ("EventService/ForgetEvent", "SignalGateService/ShouldAllowSignals"):
+    for method in ("EventService/ForgetEvent", "ModelService/PromoteModel"):
         call = _raw(channel, method)
         answer = refusal(lambda sent=call: sent(b"", timeout=20))  # type: ignore[misc]
         assert answer.code is Code.UNIMPLEMENTED

@@ -78,10 +78,10 @@ class Backend:
         store = self.open("empty")
         with store._database.writing() as writer:
             writer.execute(
-                "TRUNCATE events, producers, event_counts, rejected_events, stations, pruned_kinds"
-                " RESTART IDENTITY"
+                "TRUNCATE events, producers, event_counts, rejected_events, stations, pruned_kinds,"
+                " gate_worlds, gate_states, gate_breakers, gate_changes RESTART IDENTITY"
             )
-            writer.execute("UPDATE log SET last_sequence = 0")
+            writer.execute("UPDATE log SET last_sequence = 0, gate_generation = 0, gate_floor = 0")
         return store
 
     def close(self) -> None:

@@ -306,8 +306,11 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(files: Backend, tmp_
     back_up(files.url(), old, force=False)
     files.close()
     with sqlite3.connect(old) as connection:
-        for table in ("stations", "pruned_kinds"):
+        gate = ("gate_worlds", "gate_states", "gate_breakers", "gate_changes")
+        for table in ("stations", "pruned_kinds", *gate):
             connection.execute(f"DROP TABLE {table}")
+        for column in ("gate_generation", "gate_floor", "gate_policy"):
+            connection.execute(f"ALTER TABLE log DROP COLUMN {column}")
         connection.execute("ALTER TABLE log DROP COLUMN restore_time_ns")
         connection.execute("ALTER TABLE producers DROP COLUMN stream_key")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")

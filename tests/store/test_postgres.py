@@ -108,7 +108,7 @@ def test_a_notification_tells_the_others_of_a_commit(
     one, two = databases.open(), databases.open()
     heard: list[int] = []
     numbers = itertools.count(1)
-    two.follow(heard.append)
+    two.follow(heard.append, lambda _: None)
     # The first may come before somebody listens.
     until(lambda: one.append([unary(an_event(next(numbers)))]) and heard, "a notification")
     assert 0 < heard[0] <= one.info().last_sequence
@@ -118,7 +118,7 @@ def test_a_commit_is_found_without_a_notification(databases: Backend) -> None:
     """The follower looks at the counter twice a second."""
     one, two = databases.open(), databases.open()
     heard: list[int] = []
-    two.follow(heard.append)
+    two.follow(heard.append, lambda _: None)
     one.append([unary(an_event(1))])
     until(lambda: 1 in heard, "the first commit")
     with psycopg.connect(databases.url(), autocommit=True) as silent:

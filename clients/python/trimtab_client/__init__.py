@@ -2,7 +2,8 @@
 
     tt = trimtab_client.connect(source="alpha-1", environment="PAPER", on_unavailable="CLOSED")
     tt.signal(signal_id="s1", symbol="AAPL", side="BUY", confidence=0.7)
-    tt.decision(signal_id="s1", symbol="AAPL", action="APPROVED")
+    if tt.allow(signal_id="s1", symbol="AAPL", side="BUY", confidence=0.7):
+        tt.decision(signal_id="s1", symbol="AAPL", action="APPROVED")
     tt.outcome(signal_id="s1", symbol="AAPL", return_fraction=0.012)
     tt.close()
 
@@ -22,6 +23,7 @@ from trimtab_client.client import (
     WatchEventsResponse,
 )
 from trimtab_client.connect import Trimtab, connect
+from trimtab_client.credentials import Credentials, CredentialsError
 from trimtab_client.errors import (
     Aborted,
     AlreadyExists,
@@ -33,8 +35,10 @@ from trimtab_client.errors import (
     InvalidArgument,
     NotFound,
     OutOfRange,
+    PermissionDenied,
     ResourceExhausted,
     TrimtabError,
+    Unauthenticated,
     Unavailable,
     Unimplemented,
 )
@@ -87,11 +91,33 @@ from trimtab_client.event import (
 from trimtab_client.event_builder import EventBuilder
 from trimtab_client.event_id import uuid7
 from trimtab_client.fake import FakeSidecar
+from trimtab_client.gate import SignalGate
+from trimtab_client.gate_answer import GateAnswer, GateReason, GateScope, SignalBlocked
+from trimtab_client.gate_background import GateChange
+from trimtab_client.gate_calls import (
+    ListBreakersResponse,
+    ResetBreakerResponse,
+    SetTradingStateResponse,
+    ShouldAllowSignalsResponse,
+    SignalQuery,
+    TripBreakerResponse,
+    WatchSignalGateResponse,
+    signal_query,
+)
+from trimtab_client.gate_explain import GateExplanation, GateFinding
+from trimtab_client.gate_override import (
+    GateOverride,
+    OverrideMalformed,
+    override_path,
+    read_override,
+    write_override,
+)
+from trimtab_client.gate_stats import GateStats
 from trimtab_client.recorder import Recorder
 from trimtab_client.rejections import Rejection
 from trimtab_client.retry import Breaker
 from trimtab_client.ring import EVENT_CLASSES, EventClass
-from trimtab_client.settings import RecorderSettings
+from trimtab_client.settings import GateSettings, RecorderSettings
 from trimtab_client.stats import FlushResult, RecorderStats
 
 __all__ = [
@@ -107,6 +133,8 @@ __all__ = [
     "Client",
     "CooldownRule",
     "CorporateAction",
+    "Credentials",
+    "CredentialsError",
     "DeadlineExceeded",
     "Decision",
     "Environment",
@@ -123,6 +151,15 @@ __all__ = [
     "FakeSidecar",
     "FieldViolation",
     "FlushResult",
+    "GateAnswer",
+    "GateChange",
+    "GateExplanation",
+    "GateFinding",
+    "GateOverride",
+    "GateReason",
+    "GateScope",
+    "GateSettings",
+    "GateStats",
     "GetHealthResponse",
     "GetServerInfoResponse",
     "GetStatsResponse",
@@ -130,6 +167,7 @@ __all__ = [
     "Horizon",
     "IdReused",
     "InvalidArgument",
+    "ListBreakersResponse",
     "ListEventsResponse",
     "ListRejectedEventsResponse",
     "LossLimitRule",
@@ -142,6 +180,8 @@ __all__ = [
     "OrderUpdate",
     "OutOfRange",
     "Outcome",
+    "OverrideMalformed",
+    "PermissionDenied",
     "PositionCountRule",
     "PositionUpdate",
     "Prediction",
@@ -153,17 +193,26 @@ __all__ = [
     "RecorderStats",
     "RegimeChange",
     "Rejection",
+    "ResetBreakerResponse",
     "ResourceExhausted",
     "RiskBreach",
+    "SetTradingStateResponse",
     "ShadowOutcome",
+    "ShouldAllowSignalsResponse",
     "Signal",
+    "SignalBlocked",
+    "SignalGate",
+    "SignalQuery",
     "Thesis",
     "ThresholdRule",
     "Trimtab",
     "TrimtabError",
+    "TripBreakerResponse",
+    "Unauthenticated",
     "Unavailable",
     "Unimplemented",
     "WatchEventsResponse",
+    "WatchSignalGateResponse",
     "connect",
     "event_filter",
     "exit_plan",
@@ -172,9 +221,13 @@ __all__ = [
     "kind_word",
     "market_context",
     "market_snapshot",
+    "override_path",
+    "read_override",
+    "signal_query",
     "thesis",
     "to_duration",
     "to_ns",
     "to_timestamp",
     "uuid7",
+    "write_override",
 ]  # fmt: skip

@@ -8,6 +8,9 @@ import weakref
 
 import grpc
 
+from trimtab_client.credentials import Credentials, CredentialsError, open_channel, target
+from trimtab_client.errors import Unauthenticated
+
 DEFAULT_ADDRESS = "127.0.0.1:7517"
 ADDRESS_VARIABLE = "TRIMTAB_ADDRESS"
 
@@ -34,32 +37,41 @@ FAKE_ADDRESSES: set[str] = set()
 
 
 def resolved_address(address: str | None) -> str:
-    """`address`, else $TRIMTAB_ADDRESS, else 127.0.0.1:7517. "unix:/path" works too."""
-    chosen = address or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS
-    return chosen.removeprefix("http://")
+    """`address`, else $TRIMTAB_ADDRESS, else 127.0.0.1:7517. "unix:/path" works too, and
+    "https://host:port" for TLS."""
+    return address or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS
 
 
 class LazyChannel:
     """One channel to one address, opened by the first `get`. Thread-safe and fork-safe.
 
-    Construction does no I/O. In a forked child the parent's channel is left alone (never used,
-    never closed: its sockets and threads belong to the parent) and a new one is opened.
+    Construction does no I/O. Credentials are those told, then the environment's; ValueError when
+    they make no sense, or would go over a connection that others can read. Their files are read by
+    the first `get`. In a forked child the parent's channel is left alone (never used, never closed:
+    its sockets and threads belong to the parent) and a new one is opened.
     """
 
-    def __init__(self, address: str | None = None) -> None:
-        self.address = resolved_address(address)
+    def __init__(self, address: str | None = None, credentials: Credentials | None = None) -> None:
+        self._credentials = (credentials or Credentials()).with_environment()
+        self._target = target(resolved_address(address), self._credentials)
+        self.address = self._target.address
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._closed = False
         _live.add(self)
 
     def get(self) -> grpc.Channel:
-        """The channel; RuntimeError after `close`."""
+        """The channel; RuntimeError after `close`, Unauthenticated when a file of the credentials
+        will not do: it may come back, so the next `get` looks again."""
         with self._lock:
             if self._closed:
                 raise RuntimeError("the client is closed")
             if self._channel is None:
-                self._channel = grpc.insecure_channel(self.address, options=_OPTIONS)
+                try:
+                    self._channel = open_channel(self._target, self._credentials, _OPTIONS)
+                except CredentialsError as error:
+                    code = grpc.StatusCode.UNAUTHENTICATED
+                    raise Unauthenticated(str(error), code=code) from None
             return self._channel
 
     def close(self) -> None:

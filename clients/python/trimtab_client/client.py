@@ -13,8 +13,10 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from trimtab.v1 import admin_service_pb2, event_service_pb2
 from trimtab_client.channel import LazyChannel
+from trimtab_client.credentials import Credentials
 from trimtab_client.errors import Cancelled, TrimtabError, Unavailable, error_from_rpc
 from trimtab_client.event import ENVIRONMENT, EVENT_ORDER, Event, EventFilter, Word
+from trimtab_client.gate_calls import GateCalls
 from trimtab_client.retry import Backoff, Breaker, is_retryable, is_transport_failure
 
 RecordEventResult = event_service_pb2.RecordEventResult
@@ -36,12 +38,12 @@ _HEALTH_STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 _WATCH_CALL_S = 600.0
 
 
-class Client:
+class Client(GateCalls):
     """Every call of the sidecar, synchronously. Thread-safe, fork-safe; construction does no I/O.
 
     Each call takes `timeout_s`, the whole budget in seconds for all its attempts, by default the
-    client's. Each raises a TrimtabError. Recording is idempotent by event_id, reading anyway, so
-    every call here may be retried as the contract's table says.
+    client's. Each raises a TrimtabError. Recording is idempotent by event_id, orders by
+    request_id, reading anyway, so every call here may be retried as the contract's table says.
     """
 
     def __init__(
@@ -49,14 +51,15 @@ class Client:
         address: str | None = None,
         *,
         timeout_s: float = 5.0,
+        credentials: Credentials | None = None,
         channel: LazyChannel | None = None,
         breaker: Breaker | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """address: as in `connect`. channel: shares another's connection. clock and sleep (seconds,
-        monotonic) are injected by tests."""
-        self._channel = channel or LazyChannel(address)
+        """address, credentials: as in `connect`. channel: shares another's connection. clock and
+        sleep (seconds, monotonic) are injected by tests."""
+        self._channel = channel or LazyChannel(address, credentials)
         self.address = self._channel.address
         self._timeout_s = timeout_s
         self._clock = clock
@@ -237,24 +240,37 @@ class Client:
         `timeout_s` seconds (None = never) or when the client is closed. Raises Aborted/LOG_CHANGED
         and OutOfRange/SEQUENCE_PRUNED; Unavailable when the server is down from the start.
         """
-        end_s = None if timeout_s is None else self._clock() + timeout_s
-        first_by_s = self._clock() + self._timeout_s
         request = event_service_pb2.WatchEventsRequest(
             filter=filter, log_id=log_id, after_sequence=after_sequence, from_now=from_now
         )
+        for page in self._watch(_EVENTS + "WatchEvents", request, WatchEventsResponse, timeout_s):
+            request.log_id = page.log_id
+            request.after_sequence = page.through_sequence
+            request.from_now = False
+            yield page
+
+    def _watch(
+        self, method: str, request: Message, answer: type[R], timeout_s: float | None
+    ) -> Iterator[R]:
+        """Messages of a stream that is opened again where it ended, with `request` as the reader of
+        this iterator has moved it on by then."""
+        end_s = None if timeout_s is None else self._clock() + timeout_s
+        first_by_s = self._clock() + self._timeout_s
         backoff = Backoff()
         while end_s is None or self._clock() < end_s:
             call_s = _WATCH_CALL_S if end_s is None else min(_WATCH_CALL_S, end_s - self._clock())
             call: Any = None
             try:
-                call = self._multicallable("unary_stream", "WatchEvents")(request, timeout=call_s)
-                for page in call:
-                    request.log_id = page.log_id
-                    request.after_sequence = page.through_sequence
-                    request.from_now = False
+                stream: Any = self._channel.get().unary_stream(
+                    method,
+                    request_serializer=type(request).SerializeToString,
+                    response_deserializer=answer.FromString,
+                )
+                call = stream(request, timeout=call_s)
+                for message in call:
                     first_by_s = float("inf")
                     backoff.reset()
-                    yield page
+                    yield message
                 error: TrimtabError | None = None
             except grpc.RpcError as failure:
                 error = error_from_rpc(failure)
@@ -272,24 +288,18 @@ class Client:
                 raise error
             self._sleep(delay_s if end_s is None else min(delay_s, max(0, end_s - self._clock())))
 
-    def _multicallable(self, kind: str, method: str) -> Any:
-        return getattr(self._channel.get(), kind)(
-            _EVENTS + method,
-            request_serializer=event_service_pb2.WatchEventsRequest.SerializeToString,
-            response_deserializer=WatchEventsResponse.FromString,
-        )
-
     # -- attempts -----------------------------------------------------------------------------
 
     def _call(self, method: str, request: Message, answer: type[R], timeout_s: float | None) -> R:
         """One call within its budget: attempts by the retry table, guarded by the breaker."""
         deadline_s = self._clock() + (self._timeout_s if timeout_s is None else timeout_s)
-        backoff = Backoff(0.05, 2.0)
+        backoff, why = Backoff(0.05, 2.0), ""
         while True:
             wait_s = self.breaker.wait_s()
             if wait_s is not None:
                 raise Unavailable(
-                    f"the sidecar at {self.address} did not answer; next try in {wait_s:.1f} s",
+                    f"the sidecar at {self.address} did not answer; next try in {wait_s:.1f} s"
+                    f"{why}",
                     code=grpc.StatusCode.UNAVAILABLE,
                     retry_after_s=wait_s,
                 )
@@ -297,6 +307,7 @@ class Client:
                 result = self._attempt(method, request, answer, deadline_s - self._clock())
             except TrimtabError as error:
                 self._tell_breaker(error)
+                why = f": {error.message}"
                 delay_s = backoff.next_s(error.retry_after_s)
                 too_late = self._clock() + delay_s >= deadline_s
                 if too_late or not is_retryable(error, idempotent=True):

@@ -11,6 +11,8 @@
     |- ResourceExhausted    a retry helps only when `retry_after_s` is set
     |- DeadlineExceeded
     |- Unavailable          the sidecar is down, stopping, or the client's breaker is open
+    |- Unauthenticated      no token or client certificate, or one that is not known
+    |- PermissionDenied     the caller's roles do not allow the call; metadata["role"] would
     |- Unimplemented        the server is older than this client
     `- Cancelled            the client was closed meanwhile
 
@@ -113,6 +115,14 @@ class Unavailable(TrimtabError):
     """The sidecar cannot be reached, is stopping, or the client's breaker is open."""
 
 
+class Unauthenticated(TrimtabError):
+    """The sidecar does not know who calls; see `Credentials`."""
+
+
+class PermissionDenied(TrimtabError):
+    """The caller's roles do not allow the call; `metadata["role"]` is one that would."""
+
+
 class Unimplemented(TrimtabError):
     """The server does not know this call."""
 
@@ -131,6 +141,8 @@ _BY_CODE: dict[grpc.StatusCode, type[TrimtabError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
     grpc.StatusCode.CANCELLED: Cancelled,
 }

@@ -24,11 +24,13 @@ import grpc
 from trimtab.v1 import event_service_pb2
 from trimtab_client.channel import FAKE_ADDRESSES
 from trimtab_client.event import EVENT_KIND, KIND_OF_PAYLOAD, Event, Word
+from trimtab_client.fake_gate import FakeGate
 from trimtab_client.fake_log import FakeLog, Refusal
 from trimtab_client.fake_services import (
     StreamControl,
     admin_handler,
     event_handler,
+    gate_handler,
     health_handler,
 )
 
@@ -45,7 +47,8 @@ class Fault:
 
 
 class FakeSidecar:
-    """Implements EventService, AdminService and health as the contract says, in memory.
+    """Implements EventService, SignalGateService, AdminService and health as the contract says, in
+    memory. `gate` has the gate's rules: `set_trading_state`, `trip`, `clear`.
 
     Faults: `stop`/`start` (memory is kept), `fail_next`, `drop_acks`, `cut_streams`, `go_away`,
     `restore`, `serving`. Limits and window may be changed at any time; they are told at the next
@@ -74,6 +77,8 @@ class FakeSidecar:
         self.limits.future_skew_max.seconds = 5
         self.window = event_service_pb2.Window(event_count=window_events, bytes=window_bytes)
         self.log = FakeLog(event_bytes_max, now_ns)
+        self.now_ns = now_ns
+        self.gate = FakeGate(lambda: self.log.log_id, now_ns)
         self.drop_acks = False
         self.serving = True
         self.opened_count = 0
@@ -100,7 +105,7 @@ class FakeSidecar:
             ],
         )
         server.add_generic_rpc_handlers(
-            (event_handler(self), admin_handler(self), health_handler(self))
+            (event_handler(self), gate_handler(self), admin_handler(self), health_handler(self))
         )
         port = server.add_insecure_port(self.address)
         if self.address.endswith(":0"):
@@ -201,6 +206,7 @@ class FakeSidecar:
         """As a restored database: new log_id, later events forgotten, streams cut."""
         with self.log.changed:
             self.log.restore(through_sequence)
+        self.gate.restart()
         self.cut_streams()
 
     def attach(self, stream: StreamControl, producer_id: str) -> None:

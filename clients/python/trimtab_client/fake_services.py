@@ -15,8 +15,9 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 from google.rpc import error_details_pb2, status_pb2
 
-from trimtab.v1 import admin_service_pb2, event_service_pb2
+from trimtab.v1 import admin_service_pb2, event_service_pb2, signal_gate_service_pb2
 from trimtab_client.errors import DOMAIN, FieldViolation
+from trimtab_client.fake_gate_service import GateService
 from trimtab_client.fake_log import Refusal, matches, rejection_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("trimtab_client.fake")
 
-_SERVICES = ("", "trimtab.v1.EventService", "trimtab.v1.AdminService")
+_SERVICES = (
+    *("", "trimtab.v1.EventService", "trimtab.v1.AdminService"),
+    "trimtab.v1.SignalGateService",
+)
 _ENDED = object()
 _QUEUE_MAX = 1_024
 
@@ -332,6 +336,12 @@ def event_handler(fake: FakeSidecar) -> Any:
     """The handler of EventService."""
     descriptor = event_service_pb2.DESCRIPTOR.services_by_name["EventService"]
     return _handler(fake, _Events(fake), descriptor.full_name, descriptor)
+
+
+def gate_handler(fake: FakeSidecar) -> Any:
+    """The handler of SignalGateService."""
+    descriptor = signal_gate_service_pb2.DESCRIPTOR.services_by_name["SignalGateService"]
+    return _handler(fake, GateService(fake), descriptor.full_name, descriptor)
 
 
 def admin_handler(fake: FakeSidecar) -> Any:

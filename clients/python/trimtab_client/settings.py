@@ -1,4 +1,4 @@
-"""The recorder's settings: name, unit, default, meaning."""
+"""The settings of the recorder and the gate: name, unit, default, meaning."""
 
 from __future__ import annotations
 
@@ -57,3 +57,31 @@ class RecorderSettings:
             raise ValueError(f"spool_mode: {self.spool_mode!r} is none of {', '.join(SPOOL_MODES)}")
         if self.spool_bytes_max < 65_536:
             raise ValueError("spool_bytes_max: at least 65,536")
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """Limits and times of the signal gate. Frozen; ValueError when one makes no sense."""
+
+    # Whether every answer about a signal with an id is recorded as a Decision.
+    record_decisions: bool = True
+    # Most answers that wait to become events; what comes on top is counted, not recorded.
+    decisions_max: int = 65_536
+    # Where what was heard last is kept, and where an override is looked for; None =
+    # $TRIMTAB_GATE_DIR, else $XDG_STATE_HOME/trimtab/gate, else ~/.local/state/trimtab/gate.
+    # Nothing is kept for BACKTEST, nor (unless told) with a FakeSidecar of this process.
+    gate_dir: str | os.PathLike[str] | None = None
+    # Delay before the watch is opened again: doubles from min to max, with jitter, seconds, and
+    # never more than a quarter of the lease.
+    backoff_s_min: float = 0.1
+    backoff_s_max: float = 2.0
+    # A sidecar that sends nothing at all for so long is dialled anew, seconds.
+    first_message_timeout_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.decisions_max < 1:
+            raise ValueError("decisions_max: at least 1")
+        if not 0 < self.backoff_s_min <= self.backoff_s_max < 5:
+            raise ValueError("backoff_s_min, backoff_s_max: 0 < min <= max < 5")
+        if not 0 < self.first_message_timeout_s <= 60:
+            raise ValueError("first_message_timeout_s: above 0, up to 60")

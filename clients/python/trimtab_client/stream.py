@@ -141,7 +141,12 @@ class EventStream:
         """Runs one stream to its end; seconds to wait before the next one, None = never again."""
         self.state = "CONNECTING"
         session = Session(time.monotonic())
-        open_stream: Any = self._channel.get().stream_stream(
+        try:
+            channel = self._channel.get()
+        except TrimtabError as error:
+            session.error = error
+            return self._delay_after(session)
+        open_stream: Any = channel.stream_stream(
             _METHOD,
             # Requests are bytes already, see wire.py; grpc takes None as "pass through".
             request_serializer=None,

@@ -8,13 +8,16 @@ from trimtab_server import __version__
 from trimtab_server.cli import (
     demo,
     events,
+    gate,
     import_trades,
     maintenance,
     report,
     serve,
     spool,
     status,
+    token,
 )
+from trimtab_server.cli.credentials import secure
 
 app = typer.Typer(
     name="trimtab",
@@ -25,6 +28,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("config")(serve.config)
+app.command("token")(token.token)
 app.command("demo")(demo.demo)
 app.command("status")(status.status)
 app.command("backup")(maintenance.backup)
@@ -33,8 +37,11 @@ app.command("prune")(maintenance.prune)
 app.command("doctor")(maintenance.doctor)
 app.command("import")(import_trades.import_trades)
 app.add_typer(events.app, name="events")
+app.add_typer(gate.app, name="gate")
 app.add_typer(report.app, name="report")
 app.add_typer(spool.app, name="spool")
+# Last: what is registered behind it would lack the options.
+secure(app)
 
 
 @app.callback(invoke_without_command=True)

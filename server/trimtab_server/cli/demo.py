@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,6 +60,10 @@ def demo(
     report: Annotated[
         Path | None, typer.Option(help="Write the report here (.json or .html); default: both.")
     ] = None,
+    drill: Annotated[
+        bool,
+        typer.Option("--drill", help="Trip a breaker and halt by hand midway; both end again."),
+    ] = False,
     serve: Annotated[
         bool, typer.Option("--serve", help="Keep the sidecar running afterwards, until Ctrl-C.")
     ] = False,
@@ -74,7 +79,9 @@ def demo(
 
         chosen = tuple(name.strip() for name in symbols.split(",") if name.strip())
         days = _day(start, "--start"), _day(end, "--end")
-        plan = Plan(threshold, risk_tolerance, calibrate, chosen, *days)
+        # Its run is one of its own: what was denied makes other events of the same signals.
+        name = f"drill-{os.getpid()}" if drill else ""
+        plan = Plan(threshold, risk_tolerance, calibrate, chosen, *days, name)
         clean = _run(plan, database, report, Console(highlight=False), serve=serve)
         raise typer.Exit(0 if clean else 1)
     raise fail("stopped", 130)
@@ -168,6 +175,9 @@ def _tell(
     if what == "progress":
         words = f"{line['book']} {line['day']}  {line['durable']:>6,} durable"
         progress.update(task, completed=0.95 * line["share"], description=words)
+    elif what == "drill":
+        words = f"drill: {line['order']} ({line['book']} book, {line['day']})"
+        progress.console.print(words, style="yellow")
     elif what == "killed":
         waiting = line["events"] - line["durable"]
         progress.console.print(
@@ -217,6 +227,7 @@ def _print_report(
     print_calibration(console, calibration, "Baseline outcomes, read back from the log.")
     console.print(SAME_RATE, style="dim")
     _print_guards(console, plain)
+    _print_gate(console, plain)
     for note in plain["data"]["notes"]:
         console.print(f"- {note}", style="dim")
     console.rule()
@@ -265,6 +276,17 @@ def _print_guards(console: Console, plain: dict[str, Any]) -> None:
         )
         console.print(wrapped(told, console.width), markup=False)
     console.print(provisional_text(plain), style="dim")
+
+
+def _print_gate(console: Console, plain: dict[str, Any]) -> None:
+    from trimtab_server.cli.narrow import wrapped
+    from trimtab_server.demo.gate_page import asked_text, denied_rows
+
+    console.rule("what the signal gate said", align="left")
+    console.print(wrapped(asked_text(plain), console.width), markup=False)
+    for book, code, count, first, last, example in denied_rows(plain):
+        told = f"{book} book, {code}: {count} signals, {first} to {last}; {example}"
+        console.print(wrapped(told, console.width), markup=False)
 
 
 def _write_reports(

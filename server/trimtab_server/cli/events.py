@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trimtab_server.cli.credentials import told_credentials
 from trimtab_server.cli.event_lines import (
     event_line,
     fitted,
@@ -94,21 +95,28 @@ def sidecar(address: str | None, *, code: int = 1) -> Iterator[Client]:
     from trimtab_client import Client, DeadlineExceeded, TrimtabError, Unavailable
 
     try:
-        client = Client(address, timeout_s=10.0)
+        client = Client(address, timeout_s=10.0, credentials=told_credentials())
     except ValueError as error:
         raise fail(str(error), 2) from None
     try:
         yield client
-    except (Unavailable, DeadlineExceeded):
-        raise fail(
-            f"no sidecar answers at {client.address}; start one with `trimtab serve`, "
-            "or tell --address",
-            code,
-        ) from None
+    except (Unavailable, DeadlineExceeded) as error:
+        raise fail(_absence_text(client.address, error), code) from None
     except TrimtabError as error:
         raise fail(_error_text(error), code) from None
     finally:
         client.close()
+
+
+def _absence_text(address: str, error: TrimtabError) -> str:
+    """Why nobody answers, as far as it is known, and what to do."""
+    if "handshake failed" in error.message:
+        why = error.message.rpartition("OPENSSL_internal:")[2].removesuffix(": OK")
+        return f"TLS with {address} failed: {why}; see --tls-ca, --tls-cert and --tls-key"
+    words = f"no sidecar answers at {address}; start one with `trimtab serve`, or tell --address"
+    if "Socket closed" in error.message:
+        words += "; one that is secured hangs up without --tls-ca, or --tls-cert where it asks"
+    return words
 
 
 def _error_text(error: TrimtabError) -> str:

@@ -2,7 +2,8 @@
 
 import inspect
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from trimtab_server.settings import (
     sources,
     unknown_variables,
 )
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 def _flagged(command: Callable[..., None]) -> Callable[..., None]:
@@ -85,11 +88,37 @@ def config(config: Path | None, flags: dict[str, Any]) -> None:
         typer.echo(f"trimtab: {error}", err=True)
         raise typer.Exit(2) from error
     width = max(map(len, origin))
-    for name, value in settings.model_dump().items():
+    told = settings.model_dump(mode="json")
+    for name, value in told.items():
+        if isinstance(value, dict):
+            continue
         # JSON's strings, numbers and truth values are TOML's too; what is unset has none.
         known = f"{name:{width}} = {json.dumps(value):32}"
         line = known if value is not None else f"# {name:{width - 2}} = unset"
         typer.echo(f"{line} # {origin[name]}")
+    # Tables last: in TOML, what follows one belongs to it.
+    for name, value in told.items():
+        if isinstance(value, dict):
+            typer.echo(f"\n# {name}: {origin[name]}")
+            for line in _table(name, f"[{name}]", value):
+                typer.echo(line)
+
+
+def _table(path: str, head: str, values: dict[str, Any]) -> Iterator[str]:
+    """A table as lines of TOML, those within it after its own values; what is unset is left out."""
+    yield head
+    inner: list[tuple[str, str, dict[str, Any]]] = []
+    for name, value in values.items():
+        key = name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+        below = f"{path}.{key}"
+        if isinstance(value, dict):
+            inner.append((below, f"[{below}]", value))
+        elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+            inner += [(below, f"[[{below}]]", each) for each in value]
+        elif value is not None:
+            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    for each in inner:
+        yield from _table(*each)
 
 
 def _warn() -> None:

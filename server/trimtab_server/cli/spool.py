@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trimtab_server.cli.credentials import told_credentials
 from trimtab_server.cli.events import AddressOption, SourceOption, fail, sidecar
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def drain(
     # Asked first: an epoch is raised only where somebody may take the events.
     with sidecar(address) as client:
         client.get_server_info()
-    channel = LazyChannel(address)
+    channel = LazyChannel(address, told_credentials())
     ready = threading.Event()
     ready.set()
     adoption = Adoption(channel, root, source, RecorderSettings(), None, ready)

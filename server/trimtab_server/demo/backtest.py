@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab_client import Event, EventBuilder, RecorderSettings, connect
+from trimtab_server.demo.asking import GateAsked
 from trimtab_server.demo.calibrating import WalkForward
 from trimtab_server.demo.events import StepEvents, event_uuid
 from trimtab_server.demo.guards import POSITION_FRACTION, STATEFUL, limits
@@ -45,13 +46,17 @@ class Plan:
     symbols: tuple[str, ...] = ()
     start: date = START
     end: date = END
+    # Name of a drill, which makes the run one of its own; empty = none.
+    drill: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a cycle is: book, day, and the share of the whole that is done, 0 to 1."""
+    """How far a cycle is: book and its run, day, and the share of the whole that is done, 0 to
+    1."""
 
     book: str
+    run_id: str
     day: date
     share: float
     event_count: int
@@ -66,6 +71,7 @@ def run_name(plan: Plan, market: Market) -> str:
         str(plan.use_calibration),
         ",".join(market.symbols),
         str(market.first),
+        *([plan.drill] if plan.drill else []),
     )
     digest = hashlib.sha256("|".join(told).encode())
     digest.update(market.days.tobytes())
@@ -87,11 +93,16 @@ class MarketBacktest:
         self.name = run_name(plan, market)
         self._on_progress = on_progress
         self._learning: LearningEngine | None = None
+        self._gate: GateAsked | None = None
         self._event_count = 0
 
     def register_learning_engine(self, learning: LearningEngine) -> None:
         """From now on every day's events are sent to `learning.update`."""
         self._learning = learning
+
+    def register_gate(self, gate: GateAsked) -> None:
+        """From now on the gate is asked before every signal."""
+        self._gate = gate
 
     def run_id(self, book: str) -> str:
         """The run of one book."""
@@ -104,7 +115,9 @@ class MarketBacktest:
         for number, book in enumerate(BOOKS):
             threshold = self.plan.threshold if book == "filtered" else 0.0
             calibrator = WalkForward(self.market, matured) if matured is not None else None
-            replay = Replay(self.market, limits(threshold, self.plan.risk_tolerance), calibrator)
+            ask = self._gate.book(book, self.run_id(book)) if self._gate is not None else None
+            allowed = limits(threshold, self.plan.risk_tolerance)
+            replay = Replay(self.market, allowed, calibrator, ask)
             self._replay(replay, book, number, threshold)
             results[book] = replay
         found = summary(results["baseline"], results["filtered"], self.plan.threshold)
@@ -152,7 +165,8 @@ class MarketBacktest:
     def _tell(self, book: str, position: int, share: float) -> None:
         if self._on_progress is not None:
             day = date.fromordinal(int(self.market.days[position]))
-            self._on_progress(Progress(book, day, share, self._event_count))
+            told = Progress(book, self.run_id(book), day, share, self._event_count)
+            self._on_progress(told)
 
     def _metric(self, found: Summary) -> Event:
         time_ns = self.market.close_time_ns(self.market.days.size - 1)

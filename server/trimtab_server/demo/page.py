@@ -4,6 +4,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
+from trimtab_server.demo.gate_page import DENIED_HEADER, asked_text, denied_rows, drill_rows
 from trimtab_server.domain.calibration_page import calibration_section
 from trimtab_server.domain.calibration_report import CalibrationReport
 from trimtab_server.domain.charts import IntervalRow, interval_chart, line_chart
@@ -241,6 +242,15 @@ def _change_rows(report: dict[str, Any]) -> list[IntervalRow]:
     return rows
 
 
+def _gate_section(report: dict[str, Any]) -> list[str]:
+    parts = [heading("What the signal gate said"), paragraph(asked_text(report))]
+    if report["drill"]:
+        parts.append(bullets(drill_rows(report)))
+    if rows := denied_rows(report):
+        parts.append(table(DENIED_HEADER, rows, frozenset({1, 5})))
+    return parts
+
+
 def demo_page(report: dict[str, Any], calibration: CalibrationReport) -> str:
     """The whole report as one page: no script, no request."""
     data, series = report["data"], report["series"]
@@ -286,6 +296,7 @@ def demo_page(report: dict[str, Any], calibration: CalibrationReport) -> str:
             "provisional mean return per blocked signal (below zero: the guard helped)",
         ),
         paragraph(provisional_text(report), "note"),
+        *_gate_section(report),
         heading("Events"),
         table(("kind", "events"), [(k, f"{n:,}") for k, n in report["events_by_kind"].items()]),
         heading("What the data is"),

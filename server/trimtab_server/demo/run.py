@@ -16,6 +16,7 @@ from typing import Any
 from trimtab_client import Client, kind_word
 from trimtab_server.demo.backtest import SOURCE, Plan
 from trimtab_server.demo.count import Count, independent_count, stored_events
+from trimtab_server.demo.drill import Drill, Told
 from trimtab_server.demo.learning import DATA_DIR
 from trimtab_server.demo.sidecar import SidecarProcess
 from trimtab_server.demo.trading import Order
@@ -74,6 +75,7 @@ class DemoResult:
     log_bytes: int
     count: Count
     killed: Killed | None
+    drill: tuple[Told, ...] = ()
 
 
 def _engine_lines(order: Order, log: Path) -> Iterator[dict[str, Any]]:
@@ -107,7 +109,8 @@ def run_demo(
 ) -> DemoResult:
     """Runs the demo on a sidecar that was started; it runs (the second one) when this returns.
 
-    tell: is called with "progress" (the engine's lines), "killed", "restarted", "counting".
+    tell: is called with "progress" (the engine's lines), "drill" (an order that was given),
+    "killed", "restarted", "counting".
     Raises EngineFailedError, SidecarFailedError, or the client's TrimtabError.
     """
     order = Order(
@@ -118,10 +121,13 @@ def run_demo(
         data_dir=places.directory,
     )
     killed: Killed | None = None
+    drill = Drill(sidecar.address)
     for line in _engine_lines(order, places.beside(".engine.log")):
         if "done" in line:
             continue
         tell("progress", line)
+        if plan.drill and (told := drill.follow(line)) is not None:
+            tell("drill", told.plain)
         if line["share"] >= KILL_AT and killed is None:
             killed = Killed(
                 line["day"], line["book"], line["events"], line["durable"], sidecar.pid or 0
@@ -145,7 +151,7 @@ def run_demo(
                 kind = kind_word(row.kind)
                 kinds[kind] = kinds.get(kind, 0) + row.event_count
     ordered = dict(sorted(kinds.items(), key=lambda item: -item[1]))
-    return DemoResult(report, ordered, size, count, killed)
+    return DemoResult(report, ordered, size, count, killed, tuple(drill.told))
 
 
 def full_report(result: DemoResult, calibration: dict[str, Any]) -> dict[str, Any]:
@@ -172,5 +178,6 @@ def full_report(result: DemoResult, calibration: dict[str, Any]) -> dict[str, An
             "accepted_by_then": killed.event_count,
             "durable_by_then": killed.durable_count,
         },
+        "drill": [told.plain for told in result.drill],
         "calibration": calibration,
     }

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trimtab_client import RecorderSettings, Trimtab, connect
+from trimtab_client import GateSettings, RecorderSettings, Trimtab, connect
+from trimtab_server.demo.asking import GateAsked
 from trimtab_server.demo.backtest import (
     SOURCE,
     MarketBacktest,
@@ -21,6 +23,7 @@ from trimtab_server.demo.backtest import (
     Progress,
     backtest_report,
 )
+from trimtab_server.demo.drill import SHARES
 from trimtab_server.demo.learning import MAX_EVENTS_MEMORY, SidecarLearning
 from trimtab_server.demo.prices import load_market
 
@@ -60,6 +63,7 @@ def order_from_json(text: str) -> Order:
             symbols=tuple(plan["symbols"]),
             start=date.fromisoformat(plan["start"]),
             end=date.fromisoformat(plan["end"]),
+            drill=plan["drill"],
         ),
         address=plain["address"],
         accepted=Path(plain["accepted"]),
@@ -81,15 +85,19 @@ def trade(order: Order, tell: Callable[[dict[str, Any]], None]) -> bool:
             settings=RecorderSettings(events_max=MAX_EVENTS_MEMORY),
         )
         learning = SidecarLearning(tt, lambda event_id: print(event_id, file=accepted))
-        told = _Told(tell, tt)
+        gate = GateAsked(market, partial(_connect_book, order.address))
+        told = _Told(tell, tt, gate if order.plan.drill else None)
         backtest = MarketBacktest(order.plan, market, told.progress)
         backtest.register_learning_engine(learning)
+        backtest.register_gate(gate)
         found = backtest.run_cycle()
+        gate.close()
         result = tt.flush(FLUSH_TIMEOUT_S)
     stats = tt.stats
     report = backtest_report(
         backtest, found, learning_data_dir=order.data_dir, events_recorded=learning.accepted_count
     )
+    report["gate"] = gate.report()
     report["recorder"] = {
         "accepted_count": stats.accepted_count,
         "durable_count": stats.durable_count,
@@ -105,23 +113,54 @@ def trade(order: Order, tell: Callable[[dict[str, Any]], None]) -> bool:
     return result.pending_count == 0 and stats.rejected_count == 0 and stats.lost_count == 0
 
 
-class _Told:
-    """Progress lines, about a hundred a book."""
+def _connect_book(address: str, run_id: str) -> Trimtab:
+    """A connection for the gate of one book: each run is a world of its own. The engine records the
+    gate's verdict among its guards', in the decision that it takes anyway."""
+    return connect(
+        source=SOURCE,
+        environment="BACKTEST",
+        run_id=run_id,
+        address=address,
+        on_unavailable="CLOSED",
+        gate_settings=GateSettings(record_decisions=False),
+    )
 
-    def __init__(self, tell: Callable[[dict[str, Any]], None], tt: Trimtab) -> None:
+
+class _Told:
+    """Progress lines, about a hundred a book. drilled: the gate, during a drill; at each of its
+    orders the engine waits until the gate has heard of it."""
+
+    def __init__(
+        self, tell: Callable[[dict[str, Any]], None], tt: Trimtab, drilled: GateAsked | None
+    ) -> None:
         self._tell = tell
         self._tt = tt
+        self._drilled = drilled
+        self._order_count = 0
         self._last = -1.0
 
     def progress(self, progress: Progress) -> None:
-        if progress.share - self._last < 0.5 / LINES_PER_BOOK and progress.share < 1.0:
-            return
+        is_order_due = (
+            self._drilled is not None
+            and self._order_count < len(SHARES)
+            and progress.share >= SHARES[self._order_count]
+        )
+        is_due = progress.share - self._last >= 0.5 / LINES_PER_BOOK or progress.share >= 1.0
+        if is_due or is_order_due:
+            self._say(progress)
+        if is_order_due and self._drilled is not None:
+            # Each order makes one revision of the run's rules.
+            self._order_count += 1
+            self._drilled.wait_revision(progress.book, self._order_count)
+
+    def _say(self, progress: Progress) -> None:
         self._last = progress.share
         stats = self._tt.stats
         self._tell(
             {
                 "share": round(progress.share, 4),
                 "book": progress.book,
+                "run_id": progress.run_id,
                 "day": progress.day.isoformat(),
                 "events": progress.event_count,
                 "durable": stats.durable_count,

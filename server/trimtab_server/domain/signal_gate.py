@@ -4,11 +4,12 @@ The rules stand in words at the head of the contract's signal_gate_service.proto
 them from a snapshot, and tests hold both to the same vectors.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import pairwise
 from typing import NamedTuple
+
+from trimtab_server.domain.calibrator_table import CalibratorTable, calibrated_probability
 
 
 class TradingState(IntEnum):
@@ -149,15 +150,6 @@ class Parameters(NamedTuple):
     max_position_fraction: float | None = None
 
 
-class CalibratorTable(NamedTuple):
-    """A calibrator as a table: confidences `x`, strictly increasing, and probabilities `y`."""
-
-    model_name: str
-    version: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-
-
 class FallbackRule(NamedTuple):
     """What a client does for an ENTRY when the sidecar is silent and it was built OPEN."""
 
@@ -272,22 +264,6 @@ class RuleSet:
         return next(own, None) or next(shared, None)
 
 
-def calibrated_probability(table: CalibratorTable, confidence: float) -> float:
-    """The probability of `confidence` (0 to 1) by linear interpolation, rounded to 1e-6.
-
-    >>> calibrated_probability(CalibratorTable("", "1", (0.2, 0.8), (0.3, 0.6)), 0.5)
-    0.45
-    """
-    x, y = table.x, table.y
-    if confidence <= x[0]:
-        return round(y[0], 6)
-    for (low, high), (at_low, at_high) in zip(pairwise(x), pairwise(y), strict=True):
-        if confidence < high:
-            value = at_low + (confidence - low) * (at_high - at_low) / (high - low)
-            return round(value, 6)
-    return round(y[-1], 6)
-
-
 def decide(rules: RuleSet, query: Query, now_ns: int, grant_probes: GrantProbes | None) -> Verdict:
     """The verdict about one signal at `now_ns` (nanoseconds UTC, the clock of the world).
 
@@ -338,7 +314,7 @@ def entry_denials(rules: RuleSet, scope: Scope, now_ns: int) -> tuple[ReasonTold
 
 def _state_reasons(
     states: Iterable[StateEntry], intent: Intent, now_ns: int
-) -> Iterable[ReasonTold]:
+) -> Iterator[ReasonTold]:
     for each in states:
         if each.state is TradingState.ACTIVE or not each.holds_at(now_ns):
             continue

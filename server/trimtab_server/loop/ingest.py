@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from trimtab_server.domain.events import Append, Appended, Producer
 from trimtab_server.domain.reasons import Reason
@@ -19,6 +19,8 @@ from trimtab_server.errors import Overloaded, TrimtabError, Unavailable
 from trimtab_server.loop.figures import Figures
 from trimtab_server.store.store import Store
 from trimtab_server.telemetry import CommitRecord, Served, Telemetry
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Ingest:
         self._telemetry = telemetry
         self._monotonic = monotonic
         self._now_ns = now_ns
-        self._jobs: deque[_Job | _Call] = deque()  # bounded: _admit() holds its limits
+        # bounded: _admit() holds its limits; a call takes no place, its callers are few and wait.
+        self._jobs: deque[_Job | _Call] = deque()  # bounded: as above
         self._changed = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._write, name="trimtab-writer", daemon=True)
@@ -119,14 +122,16 @@ class Ingest:
 
     async def open_producer(self, producer: Producer) -> int:
         """The producer's next expected number, behind everything submitted so far."""
-        return int(await self._called(partial(self._store.open_producer, producer)))
+        return int(await self.call(partial(self._store.open_producer, producer)))
 
     async def probe(self) -> None:
         """Tries an empty transaction, in its turn. Raises Unavailable when the database refuses."""
-        await self._called(self._store.probe)
+        await self.call(self._store.probe)
 
-    async def _called(self, run: Callable[[], Any]) -> Any:
-        done: asyncio.Future[Any] = self._loop.create_future()
+    async def call(self, run: Callable[[], T]) -> T:
+        """What `run` returns, which the writer calls in its turn: a transaction of its own. Raises
+        what it raises; a defect ends as Unavailable."""
+        done: asyncio.Future[T] = self._loop.create_future()
         self._put(_Call(run, done, self._monotonic()))
         return await done
 

@@ -4,12 +4,14 @@ writes. Of several sidecars on one database the one that holds the station's lea
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from trimtab_server.domain.events import Append, EventFilter, StoredEvent
 from trimtab_server.errors import TrimtabError
 from trimtab_server.loop.ingest import Ingest
 from trimtab_server.loop.readers import Readers
+from trimtab_server.store.database import Writer
 from trimtab_server.store.stations import Lease
 from trimtab_server.store.store import Store
 from trimtab_server.telemetry import Telemetry
@@ -17,22 +19,40 @@ from trimtab_server.telemetry import Telemetry
 # A holder that dies is followed after this long; one that lives renews three times as often.
 LEASE_S = 6.0
 _RENEWAL_S = LEASE_S / 3
+# A cursor behind which nothing was kept may be saved so much later.
+_UNSAVED_S_MAX = 2.0
 _PAGE_SPAN = 2_000
 _PAGE_BYTES_MAX = 4 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What a page of events means to a station: events to append (with ids that depend on nothing
+    else, so that deriving them again writes nothing twice), and what it writes `also`, in the same
+    transaction; `then` is called once that is stored. can_wait: the cursor may be saved later."""
+
+    appends: Sequence[Append] = field(default=())
+    also: Callable[[Writer], None] | None = None
+    then: Callable[[], None] | None = None
+    can_wait: bool = False
+
+
 class Station(Protocol):
-    """Derives events from the log, in order. What it keeps in memory is derived too: `start` tells
-    it to begin anew behind a cursor, because another sidecar may have run it meanwhile."""
+    """Derives from the log, in order. What it keeps in memory is derived too: `start` tells it to
+    begin anew behind a cursor, because another sidecar may have run it meanwhile.
+
+    kinds: of the events that it looks at; empty = all. pulse_s: after so long without events it is
+    asked with none; None = it is not."""
 
     name: str
+    kinds: tuple[int, ...]
+    pulse_s: float | None
 
     def start(self, cursor: int) -> None:
         """Forgets everything; the next events follow sequence `cursor`."""
 
-    def derive(self, events: Sequence[StoredEvent]) -> list[Append]:
-        """What these events mean: events with ids that depend on nothing else, so that deriving
-        them again writes nothing twice."""
+    def derive(self, events: Sequence[StoredEvent]) -> Derived:
+        """What these events mean. Runs on a thread that may block."""
 
 
 class StationRunner:
@@ -56,6 +76,11 @@ class StationRunner:
         self._holder = holder
         self._monotonic = monotonic
         self._task: asyncio.Task[None] | None = None
+        self._filter = EventFilter(kinds=station.kinds)
+        self._pause_s = min(_RENEWAL_S, station.pulse_s or _RENEWAL_S)
+        # How far the log was read, the cursor that is saved, and since when they differ.
+        self._cursor = self._saved = 0
+        self._saved_s = 0.0
 
     def start(self) -> None:
         """Starts it. Call it inside the event loop."""
@@ -74,6 +99,8 @@ class StationRunner:
             try:
                 lease = await self._lease()
                 if lease is not None:
+                    self._cursor = self._saved = lease.cursor
+                    self._saved_s = self._monotonic()
                     self._station.start(lease.cursor)
                     await self._tail(lease)
             except TrimtabError as error:
@@ -92,38 +119,47 @@ class StationRunner:
 
     async def _tail(self, lease: Lease) -> None:
         """Follows the log until the lease is another's."""
-        cursor, renewed_s = lease.cursor, self._monotonic()
+        renewed_s = self._monotonic()
         try:
             while True:
                 if self._monotonic() - renewed_s >= _RENEWAL_S:
                     renewed_s = self._monotonic()
-                    if await self._lease() != lease._replace(cursor=cursor):
+                    if await self._lease() != lease._replace(cursor=self._saved):
                         return
                 # Not `wait_for`: that of Python 3.11 swallows a cancellation that meets its result.
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_RENEWAL_S):
-                        await self._ingest.beyond(cursor)
-                through = await self._readers.read(self._step, lease, cursor)
-                if through is None:
+                    async with asyncio.timeout(self._pause_s):
+                        await self._ingest.beyond(self._cursor)
+                if not await self._readers.read(self._step, lease):
                     return
-                cursor = through
         except asyncio.CancelledError:
             with contextlib.suppress(TrimtabError):
                 await self._readers.read(self._store.stations.release, lease)
             raise
 
-    def _step(self, lease: Lease, cursor: int) -> int | None:
-        """One page: the new cursor, or None when the lease is another's. Runs on a thread."""
-        page = self._store.events.tail(EventFilter(), cursor, _PAGE_SPAN, _PAGE_BYTES_MAX)
-        if page.through_sequence == cursor:
-            return cursor
-        if page.pruned_sequence > cursor:
+    def _step(self, lease: Lease) -> bool:
+        """One page; False when the lease is another's. Runs on a thread."""
+        cursor = self._cursor
+        page = self._store.events.tail(self._filter, cursor, _PAGE_SPAN, _PAGE_BYTES_MAX)
+        is_new = page.through_sequence != cursor
+        if not is_new and self._station.pulse_s is None and cursor == self._saved:
+            return True
+        if page.pruned_sequence > cursor and is_new:
             self._telemetry.log_warning(
                 "retention was ahead of a station", station=self._station.name, cursor=cursor
             )
         derived = self._station.derive(page.events)
-        done = self._store.stations.advance(lease, page.through_sequence, derived)
+        self._cursor = page.through_sequence
+        now_s = self._monotonic()
+        if derived.can_wait and (
+            self._cursor == self._saved or now_s - self._saved_s < _UNSAVED_S_MAX
+        ):
+            return True
+        done = self._store.stations.advance(lease, self._cursor, derived.appends, derived.also)
         if done is None:
-            return None
+            return False
+        self._saved, self._saved_s = self._cursor, now_s
         self._ingest.heard(max((max(one.sequences, default=0) for one in done), default=0))
-        return page.through_sequence
+        if derived.then is not None:
+            derived.then()
+        return True

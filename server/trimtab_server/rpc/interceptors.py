@@ -21,11 +21,20 @@ class Answers(grpc.aio.ServerInterceptor):
     """Ends an RPC that raised one of our errors with its status and details.
 
     A defect ends as UNAVAILABLE/SERVER_FAULT, with its traceback in the log: never as UNKNOWN.
+
+    admit: is asked with the method and the context before anything of a request is read, and
+    raises when the caller may not; None = everybody may.
     """
 
-    def __init__(self, telemetry: Telemetry, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        monotonic: Callable[[], float],
+        admit: Callable[[str, Any], None] | None = None,
+    ) -> None:
         self._telemetry = telemetry
         self._monotonic = monotonic
+        self._admit = admit
 
     async def intercept_service(
         self,
@@ -43,11 +52,14 @@ class Answers(grpc.aio.ServerInterceptor):
 
     def _wrap_unary(self, handler: Any, method: str) -> Any:
         inner, read = handler.unary_unary, _refusing(handler.request_deserializer)
+        admit = self._admit
 
         async def unary_unary(message: bytes, context: Any) -> Any:
             start = self._monotonic()
             code = grpc.StatusCode.OK
             try:
+                if admit is not None:
+                    admit(method, context)
                 return await inner(read(message), context)
             except Exception as error:  # noqa: BLE001 - every end is a status
                 code = await self._end(context, error, method)
@@ -62,10 +74,13 @@ class Answers(grpc.aio.ServerInterceptor):
         is_fed = handler.request_streaming
         inner = handler.stream_stream if is_fed else handler.unary_stream
         read = _refusing(handler.request_deserializer)
+        admit = self._admit
 
         async def streaming(request: Any, context: Any) -> None:
             code = grpc.StatusCode.OK
             try:
+                if admit is not None:
+                    admit(method, context)
                 answers = inner(request if is_fed else read(request), context)
                 if hasattr(answers, "__aiter__"):
                     async for answer in answers:

@@ -215,15 +215,16 @@ class PostgresDatabase:
 
     # -- hearing of other sidecars --------------------------------------------------------------
 
-    def follow(self, on_growth: Callable[[int], None]) -> None:
-        """Calls `on_growth` with the log's last sequence, on a thread of its own, whenever some
-        sidecar has committed: at once by notification, within half a second without."""
+    def follow(self, on_growth: Callable[[int], None], on_gate: Callable[[int], None]) -> None:
+        """Calls `on_growth` with the log's last sequence and `on_gate` with the signal gate's
+        generation, on a thread of its own, whenever some sidecar has committed: at once by
+        notification, within half a second without."""
         self._follower = threading.Thread(
-            target=self._follow, args=(on_growth,), name="trimtab-follower", daemon=True
+            target=self._follow, args=(on_growth, on_gate), name="trimtab-follower", daemon=True
         )
         self._follower.start()
 
-    def _follow(self, on_growth: Callable[[int], None]) -> None:
+    def _follow(self, on_growth: Callable[[int], None], on_gate: Callable[[int], None]) -> None:
         highest = 0
         while not self._closing.is_set():
             try:
@@ -232,8 +233,9 @@ class PostgresDatabase:
                         connection.execute(f"LISTEN {CHANNEL}")
                     while not self._closing.is_set():
                         with self._watchdog.watching(connection.fileno(), 2 * _IDLE_S):
-                            highest = _heard(connection, highest)
+                            highest, generation = _heard(connection, highest)
                         on_growth(highest)
+                        on_gate(generation)
             except psycopg.Error:
                 # The database is away: the next look will tell.
                 self._closing.wait(_POLL_S)
@@ -300,13 +302,15 @@ class PostgresDatabase:
 _MIGRATION = 0x6D69677261746521 % (1 << 62)
 
 
-def _heard(connection: Connection, highest: int) -> int:
-    """The log's counter, when somebody says that it moved or half a second has passed. What they
-    say is no more than a reason to look."""
+def _heard(connection: Connection, highest: int) -> tuple[int, int]:
+    """The log's counter and the gate's, when somebody says that one moved or half a second has
+    passed. What they say is no more than a reason to look."""
     for _ in connection.notifies(timeout=_POLL_S, stop_after=1):
         pass
-    row = connection.execute("SELECT last_sequence FROM log WHERE id = 1").fetchone()
-    last: int = row[0] if row else 0
+    row = connection.execute(
+        "SELECT last_sequence, gate_generation FROM log WHERE id = 1"
+    ).fetchone()
+    last, generation = row or (0, 0)
     if last < highest:
         logger.error(
             "the log went back from sequence %d to %d: a failover lost commits; stop the sidecars"
@@ -314,7 +318,7 @@ def _heard(connection: Connection, highest: int) -> int:
             highest,
             last,
         )
-    return last
+    return last, generation
 
 
 def _write_settings(durability: str) -> dict[str, str]:

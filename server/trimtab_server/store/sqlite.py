@@ -241,7 +241,7 @@ class SqliteDatabase:
         except DBAPIError as error:
             raise _refusal(error.orig) from error
 
-    def follow(self, on_growth: Callable[[int], None]) -> None:
+    def follow(self, on_growth: Callable[[int], None], on_gate: Callable[[int], None]) -> None:
         """Nothing to follow: this process is the only one that writes."""
 
     def give_up(self) -> None:

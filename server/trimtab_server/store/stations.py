@@ -75,13 +75,20 @@ class Stations:
             )
 
     def advance(
-        self, lease: Lease, cursor: int, derived: Sequence[Append] = ()
+        self,
+        lease: Lease,
+        cursor: int,
+        derived: Sequence[Append] = (),
+        also: Callable[[Writer], None] | None = None,
     ) -> list[Appended] | None:
-        """Stores what a station derived and its new cursor in one transaction; what became of each
-        append, or None when the lease is another's by now: then nothing was stored."""
+        """Stores what a station derived, its new cursor and what `also` writes in one transaction;
+        what became of each append, or None when the lease is another's by now: then nothing was
+        stored."""
         with self._database.writing(derived) as writer:
             if not _moved(writer, lease, cursor):
                 return None
+            if also is not None:
+                also(writer)
             return append(
                 writer, derived, self._now_ns(), self._rejected_events_max, self._same_content
             )

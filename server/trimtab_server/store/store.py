@@ -8,6 +8,7 @@ from sqlalchemy import text
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from trimtab_server.domain.events import Append, Appended, LogInfo, Producer, Violation
+from trimtab_server.domain.gate_world import Decided, GateWorld, Order
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import InvalidRequest, StreamBroken
 from trimtab_server.store.append import append
@@ -15,6 +16,7 @@ from trimtab_server.store.claims import SameContent
 from trimtab_server.store.database import open_database
 from trimtab_server.store.disk import DiskSpace, disk_space
 from trimtab_server.store.events import Events
+from trimtab_server.store.gate import Done, Gate, GateLimits
 from trimtab_server.store.refusals import DatabaseBusy
 from trimtab_server.store.retention import Pruned, first_kept, newest_time_ns, prune_some
 from trimtab_server.store.sqlite import SqliteDatabase
@@ -28,6 +30,8 @@ _patiently = retry(
     reraise=True,
 )
 
+_GATE_LIMITS = GateLimits(rules_max=10_000, runs_max=1_000)
+
 
 class Store:
     """The log in one database. Call it from any thread that may block; writers take turns."""
@@ -40,6 +44,7 @@ class Store:
         readers_max: int = 4,
         read_time_s_max: float = 10.0,
         rejected_events_max: int = 10_000,
+        gate_limits: GateLimits = _GATE_LIMITS,
         same_content: SameContent = operator.eq,
         new_log_id: Callable[[], UUID],
         now_ns: Callable[[], int],
@@ -56,6 +61,7 @@ class Store:
         self._now_ns = now_ns
         self.events = Events(self._database)
         self.stations = Stations(self._database, rejected_events_max, same_content, now_ns)
+        self.gate = Gate(self._database, gate_limits, now_ns)
         self.log_id = self._log_id(new_log_id)
 
     @_patiently
@@ -147,10 +153,15 @@ class Store:
         """`sqlite` or `postgresql`."""
         return self._database.name
 
-    def follow(self, on_growth: Callable[[int], None]) -> None:
-        """Calls `on_growth` with the log's last sequence, on a thread of the store's own, when
-        another sidecar has committed."""
-        self._database.follow(on_growth)
+    @_patiently
+    def change_gate(self, order: Order, decide: Callable[[GateWorld], Decided]) -> Done:
+        """As `gate.change`, tried again when the database was busy: an order is known by its id."""
+        return self.gate.change(order, decide)
+
+    def follow(self, on_growth: Callable[[int], None], on_gate: Callable[[int], None]) -> None:
+        """Calls `on_growth` with the log's last sequence and `on_gate` with the signal gate's
+        generation, on a thread of the store's own, when another sidecar has committed."""
+        self._database.follow(on_growth, on_gate)
 
     def give_up(self) -> None:
         """Cuts a commit that a silent database holds up: the time to stop is over. Whether it was

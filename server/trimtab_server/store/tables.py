@@ -3,7 +3,17 @@
 Times are integers, nanoseconds UTC: SQLite and Python datetimes hold microseconds only.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 # SQLite turns only INTEGER PRIMARY KEY into the row's own key; Postgres wants BIGINT.
@@ -21,6 +31,14 @@ class LogRow(SQLModel, table=True):
     create_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
     # When it was last restored from a backup; None = never.
     restore_time_ns: int | None = Field(default=None, sa_column=Column(BigInteger))
+    # Grows with every change of the signal gate: what followers compare.
+    gate_generation: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
+    # The revision of a run that the gate keeps nothing of: above that of each run it forgot.
+    gate_floor: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    # Digest of the policy that sidecars started with last; None = none did.
+    gate_policy: str | None = Field(default=None, sa_column=Column(Text))
 
 
 class EventRow(SQLModel, table=True):
@@ -143,3 +161,107 @@ class PrunedKindRow(SQLModel, table=True):
     kind: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
     through_sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
     event_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class GateWorldRow(SQLModel, table=True):
+    """An environment, or a run of BACKTEST, in which the gate holds something: its revision, and
+    the generation of the whole gate with which it changed last."""
+
+    __tablename__ = "gate_worlds"
+    __table_args__ = (Index("ix_gate_worlds_generation", "generation"),)
+
+    environment: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    run_id: str = Field(sa_column=Column(Text, primary_key=True))
+    revision: int = Field(sa_column=Column(BigInteger, nullable=False))
+    generation: int = Field(sa_column=Column(BigInteger, nullable=False))
+    # BACKTEST: the largest event time that its breakers have seen.
+    event_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    change_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class GateStateRow(SQLModel, table=True):
+    """A trading state in force."""
+
+    __tablename__ = "gate_states"
+
+    environment: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    run_id: str = Field(sa_column=Column(Text, primary_key=True))
+    source: str = Field(sa_column=Column(Text, primary_key=True))
+    strategy: str = Field(sa_column=Column(Text, primary_key=True))
+    symbol: str = Field(sa_column=Column(Text, primary_key=True))
+    model_name: str = Field(sa_column=Column(Text, primary_key=True))
+    state: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    block_exits: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    actor: str = Field(sa_column=Column(Text, nullable=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    until_ns: int | None = Field(sa_column=Column(BigInteger))
+    change_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    revision: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class GateBreakerRow(SQLModel, table=True):
+    """A breaker, open or closed, with what it measures. `readings` and `probes` are JSON: they are
+    read and written whole."""
+
+    __tablename__ = "gate_breakers"
+    __table_args__ = (
+        Index(
+            "ix_gate_breakers_open",
+            "environment",
+            "run_id",
+            sqlite_where=text("is_open = 1"),
+            postgresql_where=text("is_open = 1"),
+        ),
+        Index(
+            "ix_gate_breakers_closed",
+            "environment",
+            "run_id",
+            "change_time_ns",
+            sqlite_where=text("is_open = 0"),
+            postgresql_where=text("is_open = 0"),
+        ),
+    )
+
+    environment: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    run_id: str = Field(sa_column=Column(Text, primary_key=True))
+    source: str = Field(sa_column=Column(Text, primary_key=True))
+    strategy: str = Field(sa_column=Column(Text, primary_key=True))
+    symbol: str = Field(sa_column=Column(Text, primary_key=True))
+    model_name: str = Field(sa_column=Column(Text, primary_key=True))
+    kind: int = Field(sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    rule: str = Field(sa_column=Column(Text, primary_key=True))
+    is_open: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    open_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    open_until_ns: int | None = Field(sa_column=Column(BigInteger))
+    trip_count: int = Field(sa_column=Column(Integer, nullable=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    actor: str = Field(sa_column=Column(Text, nullable=False))
+    revision: int = Field(sa_column=Column(BigInteger, nullable=False))
+    probes: str = Field(sa_column=Column(Text, nullable=False))
+    success_count: int = Field(sa_column=Column(Integer, nullable=False))
+    breach_count: int = Field(sa_column=Column(Integer, nullable=False))
+    readings: str = Field(sa_column=Column(Text, nullable=False))
+    clock_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    observed_value: float | None = Field(sa_column=Column(Double))
+    limit_value: float | None = Field(sa_column=Column(Double))
+    change_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class GateChangeRow(SQLModel, table=True):
+    """An order that was carried out: who, what, and how it was answered, so that the same order is
+    answered the same again."""
+
+    __tablename__ = "gate_changes"
+
+    row_id: int | None = Field(
+        default=None, sa_column=Column(_BIG_KEY, primary_key=True, autoincrement=True)
+    )
+    request_id: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    answer: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    environment: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    run_id: str = Field(sa_column=Column(Text, nullable=False))
+    revision: int = Field(sa_column=Column(BigInteger, nullable=False))
+    change_time_ns: int = Field(sa_column=Column(BigInteger, nullable=False))
+    actor: str = Field(sa_column=Column(Text, nullable=False))
+    what: str = Field(sa_column=Column(Text, nullable=False))

@@ -1,0 +1,216 @@
+"""The monitor: committed events open and close breakers, once, wherever it runs."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from tests.loop.gate_world import (
+    LIVE,
+    LOSSES,
+    NS,
+    RUN,
+    START_NS,
+    FakeClock,
+    Running,
+    losses,
+    outcome,
+    running,
+    until,
+)
+from tests.store.conftest import Backend, backend, databases  # noqa: F401  (fixtures)
+from trimtab_server.domain.breaker import BreakerRule, BreakerState, Sample, SampleKind
+from trimtab_server.domain.signal_gate import BreakerKind, GateReason, Scope
+
+MOMENTUM = Scope("alpha", "momentum", "BTC-USDT", "")
+CARRY = Scope("alpha", "carry", "BTC-USDT", "")
+OPEN = [GateReason.BREAKER_OPEN]
+STALE = BreakerRule(
+    name="stale",
+    kind=BreakerKind.STALE_DATA,
+    limit=60.0,
+    per=("symbol",),
+    confirmation_count=2,
+)
+
+
+async def _open(one: Running, count: int = 5) -> None:
+    """Trips the strategy's breaker in the run."""
+    await one.record(*losses(RUN, count, START_NS))
+    await until(lambda: bool(one.gate.held(RUN).breakers), "the breaker")
+
+
+async def test_the_fifth_loss_in_a_row_opens_the_breaker_of_its_strategy(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """Four do not; the fifth denies entries of that strategy in that run, and nothing else."""
+    async with running(backend.open()) as one:
+        await one.monitored(await one.record(*losses(RUN, 4, START_NS)))
+        assert one.codes(RUN, MOMENTUM, START_NS) == []
+        await _open(one, 1)
+        assert one.codes(RUN, MOMENTUM, START_NS + 9 * NS) == OPEN
+        assert one.codes(RUN, CARRY, START_NS + 9 * NS) == []
+        assert one.codes(LIVE, MOMENTUM, START_NS) == []
+        assert one.gate.held(LIVE).rules.revision == 0
+
+
+async def test_four_losses_and_a_restart_make_the_fifth_trip(backend: Backend) -> None:  # noqa: F811
+    """What was measured survives; so does the state, with its revision and its end."""
+    store = backend.open()
+    async with running(store) as one:
+        await one.monitored(await one.record(*losses(RUN, 4, START_NS)))
+    store = backend.reopen(store)
+    async with running(store, "two") as one:
+        await one.record(outcome(RUN, START_NS + 5 * NS, won=False))
+        await until(lambda: bool(one.gate.held(RUN).breakers), "the breaker")
+        held = one.gate.held(RUN)
+    store = backend.reopen(store)
+    async with running(store, "three") as one:
+        again = one.gate.held(RUN)
+        assert (again.rules, again.breakers) == (held.rules, held.breakers)
+        assert one.codes(RUN, MOMENTUM, START_NS + 6 * NS) == OPEN
+
+
+async def test_a_hundred_losses_of_a_run_do_not_move_live(backend: Backend) -> None:  # noqa: F811
+    """Worlds are separate: LIVE's revision stays, and nothing is denied there."""
+    async with running(backend.open()) as one:
+        last = await one.record(*losses(RUN, 100, START_NS))
+        await one.monitored(last)
+        assert one.gate.held(RUN).rules.revision == 1
+        assert one.gate.held(LIVE).rules.revision == 0
+        assert one.codes(LIVE, MOMENTUM, START_NS) == []
+
+
+async def test_a_cool_down_of_an_hour_ends_within_a_replay_of_a_minute(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """A run's clock is event time: probes pass after an hour of it, and two that win close the
+    breaker. The server's clock stands still meanwhile."""
+    async with running(backend.open()) as one:
+        await _open(one)
+        later = START_NS + 3_700 * NS
+        assert one.codes(RUN, MOMENTUM, later - 600 * NS) == OPEN
+        granted = [GateReason.PROBE_GRANTED]
+        assert one.codes(RUN, MOMENTUM, later, "p-1") == granted
+        assert one.codes(RUN, MOMENTUM, later, "p-1") == granted
+        # A probe's outcome may come at once: what is granted in memory counts.
+        await one.record(outcome(RUN, later + NS, won=True, signal_id="p-1"))
+        assert one.codes(RUN, MOMENTUM, later, "p-2") == granted
+        await one.record(outcome(RUN, later + 2 * NS, won=True, signal_id="p-2"))
+        await until(lambda: not one.gate.held(RUN).breakers, "the end of the breaker")
+        assert one.codes(RUN, MOMENTUM, later) == []
+        assert one.gate.held(RUN).rules.revision == 2
+
+
+async def test_probes_are_limited_and_survive_a_restart(backend: Backend) -> None:  # noqa: F811
+    """Two are granted; a third signal is told that they are under way, after a restart too."""
+    store = backend.open()
+    later = START_NS + 3_700 * NS
+    async with running(store) as one:
+        await _open(one)
+        for signal_id in ("p-1", "p-2"):
+            assert one.codes(RUN, MOMENTUM, later, signal_id) == [GateReason.PROBE_GRANTED]
+        assert one.codes(RUN, MOMENTUM, later, "p-3") == [GateReason.PROBES_EXHAUSTED]
+    store = backend.reopen(store)
+    async with running(store, "two") as one:
+        assert one.codes(RUN, MOMENTUM, later, "p-3") == [GateReason.PROBES_EXHAUSTED]
+        assert one.codes(RUN, MOMENTUM, later, "p-1") == [GateReason.PROBE_GRANTED]
+        # A loss opens it again, for twice as long.
+        await one.record(outcome(RUN, later + NS, won=False, signal_id="p-1"))
+        await until(
+            lambda: next(iter(one.gate.held(RUN).breakers.values())).trip_count == 2,
+            "a second trip",
+        )
+        assert one.codes(RUN, MOMENTUM, later + 3_700 * NS) == OPEN
+
+
+async def test_a_replay_of_the_log_gives_the_same_breakers(
+    backend: Backend,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However the log is cut into pages: every field is the same, jitter included, except that a
+    page may tell two changes at once, which is one revision."""
+    rule = replace(LOSSES, cool_down_jitter=0.5)
+    found = []
+    for span in (1, 2_000):
+        monkeypatch.setattr("trimtab_server.loop.stations._PAGE_SPAN", span)
+        store = backend.open_empty()
+        async with running(store, f"by-{span}", [rule]) as one:
+            samples = losses(RUN, 7, START_NS, 600 * NS) + losses(RUN, 3, START_NS + 9_000 * NS)
+            await one.monitored(await one.record(*samples))
+            page = await one.gate.page(RUN, None, 10, include_closed=True)
+            found.append([replace(each, revision=0) for each in page.breakers])
+    assert found[0] == found[1]
+    assert found[0]
+
+
+async def test_events_of_a_spool_feed_no_breaker(backend: Backend) -> None:  # noqa: F811
+    """LIVE: a hundred losses from before the window change nothing."""
+    async with running(backend.open()) as one:
+        old = START_NS - 100_000 * NS
+        await one.monitored(await one.record(*losses(LIVE, 100, old)))
+        assert one.gate.held(LIVE).rules.revision == 0
+        await one.record(*losses(LIVE, 5, START_NS - 5 * NS))
+        await until(lambda: bool(one.gate.held(LIVE).breakers), "the breaker")
+        assert one.codes(LIVE, MOMENTUM, START_NS) == OPEN
+
+
+def _bar(time_ns: int, symbol: str = "BTC-USDT") -> Sample:
+    return Sample(SampleKind.MARKET_DATA, LIVE, Scope("alpha", "", symbol, ""), "", time_ns)
+
+
+async def test_data_that_stop_open_a_breaker_and_fresh_ones_close_it(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """By the server's clock, without any event; only the symbol that fell silent is concerned, and
+    a restart in between forgets nothing."""
+    clock = FakeClock()
+    store = backend.open()
+    other = Scope("alpha", "momentum", "ETH-USDT", "")
+    async with running(store, breakers=[STALE], clock=clock) as one:
+        await one.monitored(await one.record(_bar(START_NS), _bar(START_NS, "ETH-USDT")))
+        clock.now_ns += 50 * NS
+        await one.monitored(await one.record(_bar(clock.now_ns, "ETH-USDT")))
+    store = backend.reopen(store)
+    async with running(store, "two", [STALE], clock) as one:
+        clock.now_ns += 20 * NS
+        await until(lambda: bool(one.gate.held(LIVE).breakers), "the breaker")
+        assert one.codes(LIVE, MOMENTUM, clock.now_ns) == OPEN
+        assert one.codes(LIVE, other, clock.now_ns) == []
+        (breaker,) = one.gate.held(LIVE).breakers.values()
+        assert breaker.state_at(clock.now_ns + 10**15) is BreakerState.OPEN
+        await one.record(_bar(clock.now_ns - NS), _bar(clock.now_ns))
+        await until(lambda: not one.gate.held(LIVE).breakers, "the end of the breaker")
+        assert one.codes(LIVE, MOMENTUM, clock.now_ns) == []
+
+
+async def test_two_sidecars_have_one_monitor_and_one_state(databases: Backend) -> None:  # noqa: F811
+    """Losses that are recorded through both count once each, and both sidecars deny; when the one
+    that ran the monitor stops, the other goes on."""
+    one_store, two_store = databases.open(), databases.open()
+    async with running(two_store, "two") as two:
+        async with running(one_store, "one") as one:
+            samples = losses(RUN, 5, START_NS)
+            for index, sample in enumerate(samples):
+                await (one, two)[index % 2].record(sample)
+            for each in (one, two):
+                await until(lambda each=each: bool(each.gate.held(RUN).breakers), "the breaker")
+                assert each.codes(RUN, MOMENTUM, START_NS + 9 * NS) == OPEN
+                (breaker,) = each.gate.held(RUN).breakers.values()
+                assert breaker.trip_count == 1
+                assert breaker.observed_value == 5
+        more = [outcome(RUN, START_NS + i * NS, won=False, strategy="carry") for i in range(5)]
+        await two.record(*more)
+        await until(lambda: len(two.gate.held(RUN).breakers) == 2, "the second breaker")
+
+
+async def test_without_a_rule_for_market_data_bars_are_not_read(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """They come in numbers, and would only be thrown away; the cursor still moves on, lazily."""
+    async with running(backend.open()) as one:
+        assert 11 not in one.monitor.kinds
+        last = await one.record(*(_bar(START_NS + i) for i in range(10)))
+        await one.monitored(last)
+        assert one.gate.held(LIVE).rules.revision == 0
+        await asyncio.sleep(0)

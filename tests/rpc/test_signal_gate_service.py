@@ -1,0 +1,416 @@
+"""The signal gate through a real server: orders hold at once, are told to watchers, and survive."""
+
+import itertools
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from tests.conftest import Sidecar
+from tests.rpc.gate_calls import (
+    BACKTEST,
+    LIVE,
+    PAPER,
+    SOURCE,
+    Operator,
+    at,
+    code_of,
+    operator,
+    until_revision,
+)
+from tests.rpc.statuses import refused
+from trimtab.v1 import event_pb2 as ev
+from trimtab.v1 import signal_gate_service_pb2 as pb
+
+Code = grpc.StatusCode
+DENY, ALLOW, REDUCE = pb.GATE_VERDICT_DENY, pb.GATE_VERDICT_ALLOW, pb.GATE_VERDICT_REDUCE
+LOSSES = pb.BREAKER_KIND_CONSECUTIVE_LOSSES
+DRAWDOWN = pb.BREAKER_KIND_DRAWDOWN
+
+
+@pytest.fixture
+def run(channel: grpc.Channel) -> Operator:
+    """An operator in a new run of the shared sidecar."""
+    return operator(channel)
+
+
+def an_id() -> str:
+    """A new request_id."""
+    return str(uuid.uuid4())
+
+
+# -- states -------------------------------------------------------------------------------------
+
+
+def test_a_halt_holds_and_is_told_when_the_order_returns(run: Operator) -> None:
+    """SetTradingState returns: the next question is denied with the actor's words, an exit passes,
+    and a watcher hears of it."""
+    stream = run.watch()
+    first = next(stream)
+    assert (first.revision, first.snapshot.trading_states[:]) == (0, [])
+    assert run.verdict().verdict == ALLOW
+    done = run.halt(strategy="momentum")
+    assert (done.revision, done.etag) == (first.revision + 1, str(first.revision + 1))
+    denied = run.verdict(strategy="momentum")
+    assert (denied.verdict, denied.size_multiplier) == (DENY, 0.0)
+    assert [code_of(each) for each in denied.reasons] == ["HALTED"]
+    assert denied.reasons[0].message == "halted by tester: a test"
+    assert run.verdict(strategy="carry").verdict == ALLOW
+    assert run.verdict(strategy="momentum", intent=ev.INTENT_EXIT).verdict == ALLOW
+    told = until_revision(stream, done.revision)
+    assert told.snapshot.trading_states[:] == [done.current]
+    resumed = run.resume(strategy="momentum")
+    assert (resumed.previous, resumed.HasField("current")) == (done.current, False)
+    assert run.verdict(strategy="momentum").verdict == ALLOW
+    assert until_revision(stream, resumed.revision).snapshot.trading_states[:] == []
+
+
+def test_no_resume_defeats_another_halt(run: Operator) -> None:
+    """ACTIVE takes away exactly its own scope's state, and tells what still holds."""
+    everything = run.halt().current
+    run.halt(strategy="momentum")
+    done = run.resume(strategy="momentum")
+    assert done.still_in_force[:] == [everything]
+    assert run.codes(strategy="momentum") == ["HALTED"]
+
+
+def test_an_empty_question_tells_whether_an_entry_is_possible(run: Operator) -> None:
+    """Of what covers the names that are told; a halt of one strategy is none of another."""
+    run.halt(strategy="momentum")
+    assert run.ask().allowed
+    asked = run.ask(strategy="momentum")
+    assert (asked.allowed, [code_of(each) for each in asked.reasons]) == (False, ["HALTED"])
+
+
+def test_until_ends_a_halt_on_the_clock_of_the_run(run: Operator) -> None:
+    """A run's clock is event time: what is asked about a later time is not halted."""
+    run.ask(signal_time=at(1_000))
+    with refused(Code.INVALID_ARGUMENT, "INVALID_FIELD", "until"):
+        run.set_state(pb.TRADING_STATE_HALTED, until=at(1_000))
+    run.set_state(pb.TRADING_STATE_HALTED, until=at(2_000))
+    assert run.verdict(signal_time=at(1_999)).verdict == DENY
+    assert run.verdict(signal_time=at(2_000)).verdict == ALLOW
+
+
+# -- each reason code ---------------------------------------------------------------------------
+
+POLICY = {
+    "parameters": [
+        {"strategy": "sized", "size_multiplier": 0.5, "position_fraction_max": 0.1},
+        {"strategy": "sure", "threshold": 0.7, "threshold_scale": "confidence"},
+        {"strategy": "calibrated", "threshold": 0.7, "threshold_scale": "probability"},
+    ],
+    "breakers": [
+        {"name": "losses", "kind": "consecutive_losses", "loss_count": 3, "per": ["strategy"]}
+        | {"window_s": 86_400, "cool_down_s": 60, "probe_count": 1, "success_count": 1}
+    ],
+    "lease_ttl_s": 0.9,
+    "watchers_max": 3,
+}
+POLICY_FLAGS = ("--gate", json.dumps(POLICY))
+
+
+@pytest.fixture(scope="module")
+def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """An operator of a sidecar with a policy."""
+    one = Sidecar(tmp_path_factory.mktemp("ruled") / "log.db", POLICY_FLAGS).start()
+    try:
+        with grpc.insecure_channel(one.address) as channel:
+            yield operator(channel)
+    finally:
+        one.kill()
+
+
+def _reach(run: Operator, code: str) -> tuple[list[str], int]:
+    """The codes and the verdict of a question that ends in `code`."""
+    told: dict[str, object] = {}
+    if code == "HALTED":
+        run.halt()
+    elif code == "EXITS_BLOCKED":
+        run.set_state(pb.TRADING_STATE_HALTED, block_exits=True)
+        told = {"intent": ev.INTENT_EXIT}
+    elif code == "REDUCING":
+        run.set_state(pb.TRADING_STATE_REDUCING)
+    elif code in ("BREAKER_OPEN", "PROBE_GRANTED", "PROBES_EXHAUSTED"):
+        run.ask(signal_time=at(1_000))
+        run.trip(DRAWDOWN, cool_down=Duration(seconds=60))
+        told = {"signal_time": at(1_059 if code == "BREAKER_OPEN" else 1_060)}
+        for i in range(3 if code == "PROBES_EXHAUSTED" else 0):
+            run.verdict(f"probe-{i}", **told)
+    elif code == "CONFIDENCE_MISSING":
+        told = {"strategy": "sure"}
+    elif code == "BELOW_THRESHOLD":
+        told = {"strategy": "sure", "confidence": 0.69}
+    elif code == "NOT_CALIBRATED":
+        told = {"strategy": "calibrated", "confidence": 0.9}
+    else:
+        told = {"strategy": "sized"}
+    verdict = run.verdict(**told)
+    return [code_of(each) for each in verdict.reasons], verdict.verdict
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_each_reason_of_the_server_is_reached(ruled: Operator, number: int) -> None:
+    """Alone, with the verdict that belongs to it."""
+    code = pb.GateReasonCode.Name(number).removeprefix("GATE_REASON_CODE_")
+    passing = {"PROBE_GRANTED": ALLOW, "SIZE_LIMITED": REDUCE}
+    assert _reach(Operator(ruled.stub), code) == ([code], passing.get(code, DENY))
+
+
+def test_parameters_of_the_policy_are_applied_and_listed(ruled: Operator) -> None:
+    """A sized signal gets its numbers; the list tells the parameters and the fallback rule."""
+    verdict = ruled.verdict(strategy="sized")
+    assert (verdict.size_multiplier, verdict.max_position_fraction) == (0.5, 0.1)
+    sure = ruled.verdict(strategy="sure", confidence=0.7)
+    assert (sure.verdict, sure.applied_threshold) == (ALLOW, 0.7)
+    assert sure.threshold_scale == ev.THRESHOLD_SCALE_CONFIDENCE
+    listed = ruled.breakers()
+    assert {each.scope.strategy for each in listed.parameters} == {"sized", "sure", "calibrated"}
+    assert listed.fallback.confidence_threshold == 0.75
+
+
+# -- breakers by hand ---------------------------------------------------------------------------
+
+
+def test_a_breaker_opened_by_hand_denies_until_it_is_reset(run: Operator) -> None:
+    """And the reset tells exactly what it cleared."""
+    tripped = run.trip(LOSSES, {"strategy": "momentum"})
+    assert tripped.current.state == pb.BREAKER_STATE_OPEN
+    assert not tripped.current.HasField("open_until")
+    assert not tripped.HasField("previous")
+    assert run.codes(strategy="momentum", signal_time=at(10**9)) == ["BREAKER_OPEN"]
+    again = run.trip(LOSSES, {"strategy": "momentum"}, reason="still")
+    assert (again.previous, again.current.trip_count) == (tripped.current, 1)
+    cleared = run.reset({"strategy": "momentum"})
+    assert cleared.cleared[:] == [again.current]
+    assert cleared.still_not_closed[:] == []
+    assert run.verdict(strategy="momentum").verdict == ALLOW
+    assert run.breakers(include_closed=True).breakers[:] == []
+
+
+def test_a_reset_takes_what_it_was_told_to(run: Operator) -> None:
+    """Exactly the scope, or narrower ones too; one kind, or all; with validate_only nothing."""
+    run.trip(LOSSES)
+    run.trip(DRAWDOWN)
+    run.trip(LOSSES, {"strategy": "momentum", "symbol": "BTC-USDT"})
+    run.trip(LOSSES, {"strategy": "carry"})
+    order = {"kind": LOSSES, "include_narrower": True, "request_id": an_id()}
+    names = {"strategy": "momentum"}
+    tried = run.reset(names, validate_only=True, **order)
+    assert [each.scope.symbol for each in tried.cleared] == ["BTC-USDT"]
+    assert tried.etag == run.breakers().etag
+    done = run.reset(names, **{**order, "request_id": an_id()})
+    assert done.cleared[:] == tried.cleared[:]
+    assert {each.kind for each in done.still_not_closed} == {LOSSES, DRAWDOWN}
+    nothing = run.reset({"source": "nobody"})
+    assert (nothing.cleared[:], nothing.revision) == ([], done.revision)
+    run.reset(include_narrower=True)
+    assert run.breakers().breakers[:] == []
+
+
+def test_breakers_are_listed_page_by_page(run: Operator) -> None:
+    """Each once, in order; a token is good for its question alone."""
+    for name in ("b", "a", "c"):
+        for kind in (DRAWDOWN, LOSSES):
+            run.trip(kind, {"strategy": name})
+    halt = run.halt(strategy="x").current
+    found, token = [], ""
+    for _ in range(3):
+        page = run.breakers(page_size=2, page_token=token)
+        assert page.trading_states[:] == [halt]
+        found += [(each.scope.strategy, each.kind) for each in page.breakers]
+        token = page.next_page_token
+    assert token == ""
+    assert found == [(name, kind) for name in "abc" for kind in sorted((DRAWDOWN, LOSSES))]
+    first = run.breakers(page_size=2).next_page_token
+    for told in ({"include_closed": True, "page_token": first}, {"page_token": "!"}):
+        with refused(Code.INVALID_ARGUMENT, "INVALID_FIELD", "page_token"):
+            run.breakers(**told)
+    with refused(Code.INVALID_ARGUMENT, "INVALID_FIELD", "page_token"):
+        Operator(run.stub).breakers(page_token=first)
+
+
+# -- orders happen once -------------------------------------------------------------------------
+
+
+def test_the_same_order_again_is_answered_the_same(run: Operator) -> None:
+    """And changes nothing; the same id for another order is refused."""
+    told = {"request_id": an_id(), "until": at(2_000)}
+    first = run.set_state(pb.TRADING_STATE_HALTED, **told)
+    run.ask(signal_time=at(3_000))
+    run.halt(strategy="momentum")
+    assert run.set_state(pb.TRADING_STATE_HALTED, **told) == first
+    assert run.breakers().revision == first.revision + 1
+    with refused(Code.ALREADY_EXISTS, "REQUEST_ID_REUSED"):
+        run.set_state(pb.TRADING_STATE_REDUCING, **told)
+    with refused(Code.ALREADY_EXISTS, "REQUEST_ID_REUSED"):
+        run.reset(request_id=told["request_id"])
+
+
+def test_an_order_for_an_older_state_is_refused(run: Operator) -> None:
+    """ETAG_STALE, and nothing changes; with the present etag it is carried out."""
+    etag = run.breakers().etag
+    first = run.set_state(pb.TRADING_STATE_HALTED, etag=etag)
+    for late in (
+        lambda: run.set_state(pb.TRADING_STATE_ACTIVE, etag=etag),
+        lambda: run.trip(LOSSES, etag=etag),
+        lambda: run.reset(etag=etag),
+    ):
+        with refused(Code.ABORTED, "ETAG_STALE"):
+            late()
+    assert run.breakers().revision == first.revision
+    assert run.trip(LOSSES, etag=first.etag).revision == first.revision + 1
+
+
+# -- watching -----------------------------------------------------------------------------------
+
+
+def test_a_snapshot_holds_what_concerns_its_source(run: Operator) -> None:
+    """Everything but the rules of other sources; breakers stand there OPEN, without figures."""
+    run.ask(signal_time=at(1_000))
+    own = run.halt(source=SOURCE).current
+    run.halt(source="beta")
+    run.trip(DRAWDOWN, cool_down=Duration(seconds=1))
+    run.trip(LOSSES, {"source": "beta"})
+    snapshot = next(run.watch()).snapshot
+    assert snapshot.trading_states[:] == [own]
+    (breaker,) = snapshot.breakers
+    assert (breaker.kind, breaker.state) == (DRAWDOWN, pb.BREAKER_STATE_OPEN)
+    assert breaker.open_until == at(1_001)
+    assert snapshot.fail_policy == pb.FAIL_POLICY_AS_BUILT
+    assert snapshot.fallback.max_position_fraction == 0.02
+    assert snapshot.revision == run.breakers().revision
+
+
+def test_renewals_come_within_the_lease_and_without_a_snapshot(ruled: Operator) -> None:
+    """Each with the server's clock and the lease; several of them before a lease would end."""
+    stream = ruled.watch()
+    messages = list(itertools.islice(stream, 4))
+    assert messages[0].HasField("snapshot")
+    assert not any(each.HasField("snapshot") for each in messages[1:])
+    assert {each.lease_ttl.ToMilliseconds() for each in messages} == {900}
+    times = [each.server_time.ToNanoseconds() for each in messages]
+    assert times == sorted(times)
+    assert {each.boot_id for each in messages} == {messages[0].boot_id}
+    stream.cancel()
+
+
+def test_a_client_is_spared_the_snapshot_that_it_holds(run: Operator) -> None:
+    """Same log, same start, same revision: a renewal is enough. Else it gets the snapshot; above
+    ours it is told that an older backup was put back."""
+    run.halt()
+    held = next(run.watch())
+    told = {"log_id": held.log_id, "boot_id": held.boot_id, "revision": held.revision}
+    assert not next(run.watch(**told)).HasField("snapshot")
+    for other in ({"boot_id": "another"}, {"log_id": "another"}, {"revision": held.revision - 1}):
+        assert next(run.watch(**{**told, **other})).HasField("snapshot")
+    with refused(Code.OUT_OF_RANGE, "REVISION_AHEAD", "revision"):
+        next(run.watch(**{**told, "revision": held.revision + 1}))
+    next(run.watch(**{**told, "revision": held.revision + 1, "log_id": "another"}))
+
+
+def test_watchers_are_limited_and_make_room(ruled: Operator) -> None:
+    """One too many is told to come back; who leaves makes room."""
+    run = Operator(ruled.stub)
+    streams = [run.watch() for _ in range(3)]
+    for stream in streams:
+        next(stream)
+    with refused(Code.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"):
+        next(run.watch())
+    for stream in streams:
+        stream.cancel()
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert next(run.watch()).HasField("snapshot")
+            break
+        except grpc.RpcError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+# -- worlds, restarts, ends ---------------------------------------------------------------------
+
+
+def test_environments_and_runs_never_mix(sidecar: Callable[..., Sidecar]) -> None:
+    """A halt of PAPER, and one of a run, deny nothing in LIVE; its revision stays."""
+    one = sidecar()
+    with grpc.insecure_channel(one.address) as channel:
+        live, paper, run = (operator(channel, each) for each in (LIVE, PAPER, BACKTEST))
+        paper.halt()
+        run.halt()
+        assert (paper.verdict().verdict, run.verdict().verdict) == (DENY, DENY)
+        assert Operator(run.stub).verdict().verdict == ALLOW
+        assert live.verdict().verdict == ALLOW
+        assert live.ask().revision == 0
+
+
+@pytest.mark.parametrize("end", ["kill", "terminate"])
+def test_after_a_restart_the_answers_are_the_same(
+    sidecar: Callable[..., Sidecar], end: str
+) -> None:
+    """A restart never re-arms trading: states, breakers, their ends and the revision are what they
+    were, and an order that was answered is answered the same."""
+    one = sidecar(*POLICY_FLAGS)
+    with grpc.insecure_channel(one.address) as channel:
+        live = operator(channel, LIVE)
+        live.halt(strategy="momentum")
+        live.trip(DRAWDOWN, {"symbol": "BTC-USDT"}, cool_down=Duration(seconds=3_600))
+        told = {"request_id": an_id(), "reason": "once"}
+        answer = live.set_state(pb.TRADING_STATE_REDUCING, {"strategy": "carry"}, **told)
+        before, asked = live.breakers(), live.ask(pb.SignalQuery(signal_id="s"), symbol="BTC-USDT")
+        snapshot = next(live.watch())
+    getattr(one, end)()
+    one.process.wait(20)
+    one.restart(same_address=False)
+    with grpc.insecure_channel(one.address) as channel:
+        live = operator(channel, LIVE)
+        after, again = live.breakers(), live.ask(pb.SignalQuery(signal_id="s"), symbol="BTC-USDT")
+        for each in (before, asked, after, again):
+            each.ClearField("server_time")
+        assert (after, again) == (before, asked)
+        assert live.set_state(pb.TRADING_STATE_REDUCING, {"strategy": "carry"}, **told) == answer
+        told_anew = next(
+            live.watch(log_id=snapshot.log_id, boot_id=snapshot.boot_id, revision=snapshot.revision)
+        )
+        assert told_anew.snapshot == snapshot.snapshot
+        assert told_anew.boot_id != snapshot.boot_id
+
+
+def test_a_watcher_hears_that_the_server_stops(sidecar: Callable[..., Sidecar]) -> None:
+    """UNAVAILABLE with a delay, at once; the process ends with 0."""
+    one = sidecar()
+    with grpc.insecure_channel(one.address) as channel:
+        stream = operator(channel, LIVE).watch()
+        next(stream)
+        one.process.terminate()
+        with refused(Code.UNAVAILABLE, "SHUTTING_DOWN"):
+            for _ in stream:
+                pass
+    assert one.process.wait(20) == 0
+
+
+def test_a_halt_through_one_sidecar_is_told_by_the_other(
+    sidecar: Callable[..., Sidecar], postgres_url: str
+) -> None:
+    """Two on one Postgres: a watcher of the second hears of an order to the first, and a client
+    that comes over with the newer revision is not refused."""
+    first, second = (sidecar(database=postgres_url) for _ in range(2))
+    with (
+        grpc.insecure_channel(first.address) as one_channel,
+        grpc.insecure_channel(second.address) as two_channel,
+    ):
+        one, two = operator(one_channel, LIVE), operator(two_channel, LIVE)
+        stream = two.watch()
+        next(stream)
+        for count in range(1, 6):
+            revision = one.halt(strategy=f"s-{count}").revision
+            held = {"log_id": next(one.watch()).log_id, "revision": revision}
+            assert next(two.watch(**held)).revision >= revision
+            assert two.verdict(strategy=f"s-{count}").verdict == DENY
+            told = until_revision(stream, revision)
+            assert len(told.snapshot.trading_states) == revision == count
