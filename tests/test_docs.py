@@ -14,8 +14,12 @@ from tests.conftest import Sidecar
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BUF_LINES = [line for line in README.splitlines() if line.startswith("buf curl ")]
-EVENT_RPCS = (ROOT / "proto/trimtab/v1/event_service.proto").read_text(encoding="utf-8")
-ADMIN_RPCS = (ROOT / "proto/trimtab/v1/admin_service.proto").read_text(encoding="utf-8")
+STATS_LINE = next(line for line in BUF_LINES if "/GetStats " in line)
+SERVICES = [
+    path.read_text(encoding="utf-8") for path in (ROOT / "proto/trimtab/v1").glob("*_service.proto")
+]
+# They go on until somebody ends them.
+WATCHES = ("/WatchEvents ", "/WatchSignalGate ")
 
 
 def test_generated_parts_are_current() -> None:
@@ -31,7 +35,7 @@ def test_generated_parts_are_current() -> None:
 
 def test_every_rpc_has_its_line() -> None:
     """The README shows one `buf curl` line for each RPC of the contract."""
-    rpcs = re.findall(r"^  rpc (\w+)\(", EVENT_RPCS + ADMIN_RPCS, re.MULTILINE)
+    rpcs = re.findall(r"^  rpc (\w+)\(", "".join(SERVICES), re.MULTILINE)
     shown = [re.search(r"Service/(\w+) ", line) for line in BUF_LINES]
     assert sorted(match.group(1) for match in shown if match) == sorted(rpcs)
 
@@ -51,16 +55,17 @@ def test_the_buf_curl_lines_work(sidecar: Callable[..., Sidecar]) -> None:
     """Each `buf curl` line of the README, in order, is answered without an error."""
     server: Sidecar = sidecar()
     for line in BUF_LINES:
-        watches = "WatchEvents" in line
+        watches = any(each in line for each in WATCHES)
         code, output = _run(line, server.address, 3.0 if watches else 20.0)
         assert code == 0, f"{line}\n{output}"
         assert "{" in output, line
-    assert '"eventCount": "3"' in _run(BUF_LINES[-2], server.address, 20.0)[1]
+    assert '"eventCount": "3"' in _run(STATS_LINE, server.address, 20.0)[1]
 
 
 @pytest.mark.parametrize("document", ["README.md", "clients/python/README.md"])
 def test_the_five_lines_record(sidecar: Callable[..., Sidecar], document: str) -> None:
-    """The Python block that a newcomer copies records three events into a real sidecar."""
+    """The Python block that a newcomer copies records four events into a real sidecar: its own three
+    and the gate's verdict."""
     server: Sidecar = sidecar()
     text = (ROOT / document).read_text(encoding="utf-8")
     block = re.search(r"```python\n(.*?)```", text, re.DOTALL)
@@ -73,8 +78,7 @@ def test_the_five_lines_record(sidecar: Callable[..., Sidecar], document: str) -
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    line = BUF_LINES[-2]
-    assert '"eventCount": "3"' in _run(line, server.address, 20.0)[1]
+    assert '"eventCount": "4"' in _run(STATS_LINE, server.address, 20.0)[1]
 
 
 def test_links_lead_somewhere() -> None:

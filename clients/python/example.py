@@ -17,10 +17,16 @@ def trade(address: str) -> trimtab_client.RecorderStats:
     with trimtab_client.connect(
         source="example-1", environment="PAPER", on_unavailable="CLOSED", address=address
     ) as tt:
+        print("gate:", "FRESH" if tt.gate.wait_fresh(5) else tt.gate.state)
         tt.bar(symbol="AAPL", interval_s=60, open=189.0, high=190.2, low=188.9, close=190.0)
         for signal_id, volatility in (("s1", 0.05), ("s2", 0.02)):
-            blocked = volatility > 0.04
             tt.signal(signal_id=signal_id, symbol="AAPL", side="BUY", confidence=0.7)
+            # The gate's answer is recorded by itself; the engine's own guards come after it.
+            answer = tt.allow(signal_id=signal_id, symbol="AAPL", side="BUY", confidence=0.7)
+            if not answer:
+                print("not emitted:", answer.words)
+                continue
+            blocked = volatility > 0.04
             verdict = guard_verdict(
                 guard="volatility",
                 result="BLOCK" if blocked else "PASS",

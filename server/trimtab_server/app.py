@@ -71,6 +71,8 @@ _COMMITS_SHARE = 0.9
 _SWITCH_INTERVAL_S = 0.0005
 # Of the grace period, for the last flush of telemetry: a dead collector must not hold up the end.
 _FLUSH_SHARE = 0.1
+# Threads that read for the signal gate and its monitor.
+_GATE_READERS = 2
 # Objects until a collection: a batch is thousands of tuples, none of them in a cycle.
 _GC_THRESHOLDS = (50_000, 20, 50)
 
@@ -178,18 +180,21 @@ class Sidecar:
             closing.callback(store.close)
             readers = Readers(settings.readers_max, settings.read_queue_max)
             closing.callback(readers.close)
-            # Its own: word of a halt does not wait behind reports.
-            gate_reader = Readers(1, settings.read_queue_max)
-            closing.callback(gate_reader.close)
+            # Their own: neither word of a halt nor a breaker waits behind reports.
+            gate_readers = Readers(_GATE_READERS, settings.read_queue_max)
+            closing.callback(gate_readers.close)
             closing.callback(store.interrupt)
             ingest = self._ingest(store, telemetry)
             health = self._health(store, ingest, telemetry)
-            gate = self._gate(store, ingest, gate_reader, telemetry)
+            gate = self._gate(store, ingest, gate_readers, telemetry)
             server = self._server(store, ingest, readers, gate, health, telemetry)
             retention = self._retention(store, telemetry)
             monitor = Monitor(gate, store.gate, sample_of, telemetry)
-            parts = (store, ingest, readers, telemetry, self._boot_id, time.monotonic)
-            stations = [StationRunner(each, *parts) for each in (monitor, *self._stations)]
+            parts = (telemetry, self._boot_id, time.monotonic)
+            stations = [StationRunner(monitor, store, ingest, gate_readers, *parts)]
+            stations += [
+                StationRunner(each, store, ingest, readers, *parts) for each in self._stations
+            ]
             ingest.start()
             gate.start()
             store.follow(ingest.heard, gate.heard)
@@ -227,8 +232,7 @@ class Sidecar:
         return Store(
             settings.database_url,
             durability=settings.durability,
-            # One more: the gate's.
-            readers_max=settings.readers_max + 1,
+            readers_max=settings.readers_max + _GATE_READERS,
             read_time_s_max=settings.read_time_s_max,
             rejected_events_max=settings.rejected_events_max,
             gate_limits=GateLimits(self._policy.rules_max, self._policy.runs_max),

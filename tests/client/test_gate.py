@@ -232,6 +232,19 @@ def test_a_backtest_that_was_never_asked_in_time_stays_halted(tmp_path: Path) ->
     assert "STICKY_DENIAL" in gate.ask(event_time_ns=5_000).codes
 
 
+def test_any_question_moves_a_backtests_clock(tmp_path: Path) -> None:
+    """A halt of another scope that ended meanwhile has ended, though nobody asked about it."""
+    gate = Gate(tmp_path, environment="BACKTEST", run_id="r1")
+    told = snapshot()
+    entry = halt(told, until_ns=1_000, symbol="MSFT")
+    entry.scope.environment, entry.scope.run_id = BACKTEST, "r1"
+    gate.hear(told)
+    for event_time_ns in (1, 1_500):
+        assert gate.ask(event_time_ns=event_time_ns).verdict == "ALLOW"
+    gate.clock.pass_s(60)
+    assert "FALLBACK" in gate.ask(symbol="MSFT", event_time_ns=1_500).codes
+
+
 def test_changes_are_told_until_somebody_has_heard_enough(
     gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:

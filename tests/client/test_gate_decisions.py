@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
 
 from tests.client.conftest import NOBODY, QUICK
 from tests.client.gates import NOW_NS, PAPER, Gate, snapshot
@@ -112,6 +113,18 @@ def test_a_fork_leaves_the_parents_answers_to_the_parent(tmp_path: Path) -> None
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     gate.gate.drain()
     assert [e.signal_id for e in kept.events] == ["parent"]
+
+
+def test_a_decision_carries_the_engines_trace(tmp_path: Path) -> None:
+    """That of the thread that asked, at the moment of the check."""
+    kept = Kept()
+    gate = made(tmp_path, kept)
+    context = trace.SpanContext(0x1234, 0x56, is_remote=False, trace_flags=trace.TraceFlags(1))
+    with trace.use_span(trace.NonRecordingSpan(context)):
+        gate.ask(signal_id="s1")
+    gate.ask(signal_id="s2")
+    gate.gate.drain()
+    assert [e.traceparent for e in kept.events] == [f"00-{0x1234:032x}-{0x56:016x}-01", ""]
 
 
 def test_the_end_of_the_interpreter_records_what_waits(tmp_path: Path) -> None:

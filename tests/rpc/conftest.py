@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from tests.conftest import ROOT, Sidecar
+from tests.rpc.gate_calls import POLICY_FLAGS, Operator, operator
 from trimtab.v1 import admin_service_pb2_grpc, event_service_pb2_grpc
 
 
@@ -51,3 +52,21 @@ def events(channel: grpc.Channel) -> event_service_pb2_grpc.EventServiceStub:
 def admin(channel: grpc.Channel) -> admin_service_pb2_grpc.AdminServiceStub:
     """AdminService of the shared sidecar."""
     return admin_service_pb2_grpc.AdminServiceStub(channel)
+
+
+@pytest.fixture
+def run(channel: grpc.Channel) -> Operator:
+    """An operator of the signal gate in a new run of the shared sidecar."""
+    return operator(channel)
+
+
+@pytest.fixture(scope="session")
+def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """An operator of a sidecar whose signal gate has a policy."""
+    one = Sidecar(tmp_path_factory.mktemp("ruled") / "log.db", POLICY_FLAGS).start()
+    try:
+        with grpc.insecure_channel(one.address) as channel:
+            yield operator(channel)
+        _is_well(one)
+    finally:
+        one.kill()

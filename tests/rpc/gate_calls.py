@@ -1,5 +1,6 @@
 """Requests to the signal gate as operators and generators send them."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,24 @@ from trimtab.v1 import signal_gate_service_pb2_grpc
 
 Stub = signal_gate_service_pb2_grpc.SignalGateServiceStub
 WAIT_S = 20.0
+WATCH_S = 120.0
 SOURCE = "alpha"
 LIVE, PAPER, BACKTEST = ev.ENVIRONMENT_LIVE, ev.ENVIRONMENT_PAPER, ev.ENVIRONMENT_BACKTEST
+
+POLICY = {
+    "parameters": [
+        {"strategy": "sized", "size_multiplier": 0.5, "position_fraction_max": 0.1},
+        {"strategy": "sure", "threshold": 0.7, "threshold_scale": "confidence"},
+        {"strategy": "calibrated", "threshold": 0.7, "threshold_scale": "probability"},
+    ],
+    "breakers": [
+        {"name": "losses", "kind": "consecutive_losses", "loss_count": 3, "per": ["strategy"]}
+        | {"window_s": 86_400, "cool_down_s": 60, "probe_count": 1, "success_count": 1}
+    ],
+    "lease_ttl_s": 0.9,
+    "watchers_max": 3,
+}
+POLICY_FLAGS = ("--gate", json.dumps(POLICY))
 
 
 def at(seconds: float) -> Timestamp:
@@ -112,7 +129,7 @@ class Operator:
         request = pb.WatchSignalGateRequest(
             source=source, environment=self.environment, run_id=self.run_id, **told
         )
-        return self.stub.WatchSignalGate(request, timeout=WAIT_S)
+        return self.stub.WatchSignalGate(request, timeout=WATCH_S)
 
 
 def code_of(reason: pb.GateReason) -> str:

@@ -1,10 +1,7 @@
 """The signal gate through a real server: orders hold at once, are told to watchers, and survive."""
 
-import itertools
-import json
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import grpc
 import pytest
@@ -15,7 +12,7 @@ from tests.rpc.gate_calls import (
     BACKTEST,
     LIVE,
     PAPER,
-    SOURCE,
+    POLICY_FLAGS,
     Operator,
     at,
     code_of,
@@ -30,12 +27,6 @@ Code = grpc.StatusCode
 DENY, ALLOW, REDUCE = pb.GATE_VERDICT_DENY, pb.GATE_VERDICT_ALLOW, pb.GATE_VERDICT_REDUCE
 LOSSES = pb.BREAKER_KIND_CONSECUTIVE_LOSSES
 DRAWDOWN = pb.BREAKER_KIND_DRAWDOWN
-
-
-@pytest.fixture
-def run(channel: grpc.Channel) -> Operator:
-    """An operator in a new run of the shared sidecar."""
-    return operator(channel)
 
 
 def an_id() -> str:
@@ -97,32 +88,6 @@ def test_until_ends_a_halt_on_the_clock_of_the_run(run: Operator) -> None:
 
 
 # -- each reason code ---------------------------------------------------------------------------
-
-POLICY = {
-    "parameters": [
-        {"strategy": "sized", "size_multiplier": 0.5, "position_fraction_max": 0.1},
-        {"strategy": "sure", "threshold": 0.7, "threshold_scale": "confidence"},
-        {"strategy": "calibrated", "threshold": 0.7, "threshold_scale": "probability"},
-    ],
-    "breakers": [
-        {"name": "losses", "kind": "consecutive_losses", "loss_count": 3, "per": ["strategy"]}
-        | {"window_s": 86_400, "cool_down_s": 60, "probe_count": 1, "success_count": 1}
-    ],
-    "lease_ttl_s": 0.9,
-    "watchers_max": 3,
-}
-POLICY_FLAGS = ("--gate", json.dumps(POLICY))
-
-
-@pytest.fixture(scope="module")
-def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """An operator of a sidecar with a policy."""
-    one = Sidecar(tmp_path_factory.mktemp("ruled") / "log.db", POLICY_FLAGS).start()
-    try:
-        with grpc.insecure_channel(one.address) as channel:
-            yield operator(channel)
-    finally:
-        one.kill()
 
 
 def _reach(run: Operator, code: str) -> tuple[list[str], int]:
@@ -266,73 +231,6 @@ def test_an_order_for_an_older_state_is_refused(run: Operator) -> None:
     assert run.trip(LOSSES, etag=first.etag).revision == first.revision + 1
 
 
-# -- watching -----------------------------------------------------------------------------------
-
-
-def test_a_snapshot_holds_what_concerns_its_source(run: Operator) -> None:
-    """Everything but the rules of other sources; breakers stand there OPEN, without figures."""
-    run.ask(signal_time=at(1_000))
-    own = run.halt(source=SOURCE).current
-    run.halt(source="beta")
-    run.trip(DRAWDOWN, cool_down=Duration(seconds=1))
-    run.trip(LOSSES, {"source": "beta"})
-    snapshot = next(run.watch()).snapshot
-    assert snapshot.trading_states[:] == [own]
-    (breaker,) = snapshot.breakers
-    assert (breaker.kind, breaker.state) == (DRAWDOWN, pb.BREAKER_STATE_OPEN)
-    assert breaker.open_until == at(1_001)
-    assert snapshot.fail_policy == pb.FAIL_POLICY_AS_BUILT
-    assert snapshot.fallback.max_position_fraction == 0.02
-    assert snapshot.revision == run.breakers().revision
-
-
-def test_renewals_come_within_the_lease_and_without_a_snapshot(ruled: Operator) -> None:
-    """Each with the server's clock and the lease; several of them before a lease would end."""
-    stream = ruled.watch()
-    messages = list(itertools.islice(stream, 4))
-    assert messages[0].HasField("snapshot")
-    assert not any(each.HasField("snapshot") for each in messages[1:])
-    assert {each.lease_ttl.ToMilliseconds() for each in messages} == {900}
-    times = [each.server_time.ToNanoseconds() for each in messages]
-    assert times == sorted(times)
-    assert {each.boot_id for each in messages} == {messages[0].boot_id}
-    stream.cancel()
-
-
-def test_a_client_is_spared_the_snapshot_that_it_holds(run: Operator) -> None:
-    """Same log, same start, same revision: a renewal is enough. Else it gets the snapshot; above
-    ours it is told that an older backup was put back."""
-    run.halt()
-    held = next(run.watch())
-    told = {"log_id": held.log_id, "boot_id": held.boot_id, "revision": held.revision}
-    assert not next(run.watch(**told)).HasField("snapshot")
-    for other in ({"boot_id": "another"}, {"log_id": "another"}, {"revision": held.revision - 1}):
-        assert next(run.watch(**{**told, **other})).HasField("snapshot")
-    with refused(Code.OUT_OF_RANGE, "REVISION_AHEAD", "revision"):
-        next(run.watch(**{**told, "revision": held.revision + 1}))
-    next(run.watch(**{**told, "revision": held.revision + 1, "log_id": "another"}))
-
-
-def test_watchers_are_limited_and_make_room(ruled: Operator) -> None:
-    """One too many is told to come back; who leaves makes room."""
-    run = Operator(ruled.stub)
-    streams = [run.watch() for _ in range(3)]
-    for stream in streams:
-        next(stream)
-    with refused(Code.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"):
-        next(run.watch())
-    for stream in streams:
-        stream.cancel()
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            assert next(run.watch()).HasField("snapshot")
-            break
-        except grpc.RpcError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-
 # -- worlds, restarts, ends ---------------------------------------------------------------------
 
 
@@ -379,38 +277,3 @@ def test_after_a_restart_the_answers_are_the_same(
         )
         assert told_anew.snapshot == snapshot.snapshot
         assert told_anew.boot_id != snapshot.boot_id
-
-
-def test_a_watcher_hears_that_the_server_stops(sidecar: Callable[..., Sidecar]) -> None:
-    """UNAVAILABLE with a delay, at once; the process ends with 0."""
-    one = sidecar()
-    with grpc.insecure_channel(one.address) as channel:
-        stream = operator(channel, LIVE).watch()
-        next(stream)
-        one.process.terminate()
-        with refused(Code.UNAVAILABLE, "SHUTTING_DOWN"):
-            for _ in stream:
-                pass
-    assert one.process.wait(20) == 0
-
-
-def test_a_halt_through_one_sidecar_is_told_by_the_other(
-    sidecar: Callable[..., Sidecar], postgres_url: str
-) -> None:
-    """Two on one Postgres: a watcher of the second hears of an order to the first, and a client
-    that comes over with the newer revision is not refused."""
-    first, second = (sidecar(database=postgres_url) for _ in range(2))
-    with (
-        grpc.insecure_channel(first.address) as one_channel,
-        grpc.insecure_channel(second.address) as two_channel,
-    ):
-        one, two = operator(one_channel, LIVE), operator(two_channel, LIVE)
-        stream = two.watch()
-        next(stream)
-        for count in range(1, 6):
-            revision = one.halt(strategy=f"s-{count}").revision
-            held = {"log_id": next(one.watch()).log_id, "revision": revision}
-            assert next(two.watch(**held)).revision >= revision
-            assert two.verdict(strategy=f"s-{count}").verdict == DENY
-            told = until_revision(stream, revision)
-            assert len(told.snapshot.trading_states) == revision == count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -113,9 +114,13 @@ class Trimtab(TradeEvents[str | None], OutcomeEvents[str | None], MarketEvents[s
         return await asyncio.get_running_loop().run_in_executor(None, self.flush, timeout)
 
     def wait_ready(self, timeout: float = 10.0) -> bool:
-        """Whether the sidecar serves within `timeout` seconds; connects the stream meanwhile."""
+        """Whether the sidecar serves and the gate holds a lease within `timeout` seconds; connects
+        the stream meanwhile."""
+        end_s = time.monotonic() + timeout
         self.recorder.start()
-        return self.client.wait_ready(timeout)
+        self.gate.start()
+        serves = self.client.wait_ready(timeout)
+        return serves and self.gate.wait_fresh(max(0.0, end_s - time.monotonic()))
 
     @property
     def stats(self) -> RecorderStats:

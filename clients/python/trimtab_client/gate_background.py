@@ -128,7 +128,7 @@ class GateBackground:
             self._wake.clear()
 
     def _start_watch(self) -> None:
-        if self._make_watch is not None:
+        if self._make_watch is not None and not self._closing.is_set():
             watch = self._make_watch()
             watch.start()
             self.watch = watch

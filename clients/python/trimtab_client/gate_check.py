@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 
 from trimtab_client.envelope import ID_CHARS_MAX
 from trimtab_client.event import ENVIRONMENT, Word, current_traceparent_source, to_ns
@@ -43,7 +44,8 @@ class LocalCheck:
         self._decisions = decisions
         self._ring = decisions.ring if decisions is not None else None
         self._ring_max = decisions.count_max if decisions is not None else 0
-        self._traceparent = current_traceparent_source()
+        # Only with opentelemetry-api: the trace is read later, from a copy of the context.
+        self._traces = current_traceparent_source() is not None
         self._built_closed = built_closed
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
@@ -128,8 +130,10 @@ class LocalCheck:
         if len(ring) >= self._ring_max and self._decisions is not None:
             self._decisions.overflow()
             return
-        trace = "" if self._traceparent is None else self._traceparent()
-        ring.append((signal_id, symbol, strategy, model_name, event_time_ns, now_ns, trace, answer))
+        context = copy_context() if self._traces else None
+        ring.append(
+            (signal_id, symbol, strategy, model_name, event_time_ns, now_ns, context, answer)
+        )
 
     def explain(
         self,

@@ -7,10 +7,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from trimtab.v1 import event_pb2
-from trimtab_client.event import Event, guard_verdict
+from trimtab_client.event import Event, current_traceparent_source, guard_verdict
 from trimtab_client.event_builder import EventBuilder
 from trimtab_client.gate_answer import GateAnswer
 from trimtab_client.recorder import Recorder
@@ -22,15 +23,17 @@ _REASON_CHARS_MAX = 1_024
 # So many are made before other threads get a chance: about a millisecond's work.
 _SLICE = 64
 
-# signal_id, symbol, strategy, model_name, event time (None = now), the monotonic time, traceparent,
-# answer
-Noted = tuple[str, str, str, str, int | None, int, str, GateAnswer]
+# signal_id, symbol, strategy, model_name, event time (None = now), the monotonic time, the engine's
+# context (None = without traces), answer
+Noted = tuple[str, str, str, str, int | None, int, Context | None, GateAnswer]
+
+_current_traceparent = current_traceparent_source()
 
 
 def decision_of(builder: EventBuilder, noted: Noted, wall_offset_ns: int) -> Event:
     """The Decision that an answer of the gate is. wall_offset_ns: from the monotonic clock to the
     wall clock; the engine's thread is spared reading a second clock."""
-    signal_id, symbol, strategy, model_name, time_ns, now_ns, traceparent, answer = noted
+    signal_id, symbol, strategy, model_name, time_ns, now_ns, context, answer = noted
     allowed = bool(answer)
     verdict = guard_verdict(
         guard="signal_gate",
@@ -39,6 +42,9 @@ def decision_of(builder: EventBuilder, noted: Noted, wall_offset_ns: int) -> Eve
         reason=answer.words[:_REASON_CHARS_MAX],
         memory="STATEFUL",
     )
+    traceparent = ""
+    if context is not None and _current_traceparent is not None:
+        traceparent = context.run(_current_traceparent)
     envelope: Any = {"strategy": strategy, "model_name": model_name, "traceparent": traceparent}
     return builder.decision(
         signal_id=signal_id,

@@ -82,8 +82,9 @@ class Plan:
     """
 
     __slots__ = (
-        "_answerer", "_by_confidence", "_calibrator", "_denials", "_head", "_last", "_passed",
-        "_tail", "_threshold", "asking", "begin_ns", "end_ns", "fixed", "parameters",
+        "_answerer", "_around", "_by_confidence", "_calibrator", "_denials", "_is_below", "_last",
+        "_passed", "_threshold", "_value_name", "asking", "begin_ns", "end_ns", "fixed",
+        "parameters",
     )  # fmt: skip
 
     def __init__(self, told: Concerned, intent: int, at_ns: int, revision: int, state: str) -> None:
@@ -100,6 +101,9 @@ class Plan:
         self.asking = tuple(b.asking() for b in breakers if b.half_open_ns <= at_ns)
         self.parameters = applied(told.parameters if intent == ENTRY else ())
         self._threshold = self.parameters.threshold
+        # Many signals are below: the words that do not depend on the signal are made once.
+        self._value_name = self.parameters.threshold_scale.lower()
+        self._is_below = f" is below {self._threshold or 0:g}"
         self._by_confidence = self.parameters.threshold_scale == "CONFIDENCE"
         self._calibrator = told.calibrator
         source = FROM_LEASE if state == FRESH else FROM_STALE
@@ -109,7 +113,7 @@ class Plan:
         self._last: tuple[float | None, GateAnswer | None] = (-1.0, None)
         # What stands before and behind the probability in the answer that passes.
         whole = () if self._passed is None else tuple(self._passed)
-        self._head, self._tail = whole[:3], whole[4:]
+        self._around = (whole[:3], whole[4:])
         depends = self._threshold is not None or (told.calibrator and told.calibrator.x)
         self.fixed = None if depends else self._passed
 
@@ -130,11 +134,6 @@ class Plan:
         asked, answer = self._last
         if asked == confidence:
             return answer
-        answer = self._found(confidence)
-        self._last = (confidence, answer)
-        return answer
-
-    def _found(self, confidence: float | None) -> GateAnswer | None:
         table = self._calibrator
         probability = None
         if table is not None and confidence is not None:
@@ -147,7 +146,10 @@ class Plan:
                 return self._denied((*self._denials, reason), probability)
         if probability is None or self._passed is None:
             return self._passed
-        return _new(GateAnswer, self._head + (probability,) + self._tail)  # noqa: RUF005 - faster
+        head, tail = self._around
+        answer = _new(GateAnswer, head + (probability,) + tail)  # noqa: RUF005 - faster so
+        self._last = (confidence, answer)
+        return answer
 
     def _below(self, confidence: float | None, value: float | None) -> GateReason:
         """Why the threshold is not passed."""
@@ -158,8 +160,9 @@ class Plan:
         if value is None:
             words = f"a probability of {threshold:g} is needed, and no calibrator is in production"
             return GateReason("NOT_CALIBRATED", words, scope)
-        words = f"{self.parameters.threshold_scale.lower()} {value:g} is below {threshold:g}"
-        return GateReason("BELOW_THRESHOLD", words, scope)
+        words = f"{self._value_name} {value:g}{self._is_below}"
+        return _new(GateReason, ("BELOW_THRESHOLD", words, scope, None, ""))
 
     def _denied(self, reasons: tuple[GateReason, ...], probability: float | None) -> GateAnswer:
-        return GateAnswer(DENY, 0.0, None, probability, reasons, *self._answerer)
+        head = (DENY, 0.0, None, probability, reasons)
+        return _new(GateAnswer, head + self._answerer)

@@ -66,6 +66,7 @@ class Monitor:
         self._stale_rules = tuple(
             rule for rule in self._rules if rule.kind is BreakerKind.STALE_DATA
         )
+        self._window_ns_max = max((rule.window_ns for rule in self._rules), default=0)
         kinds = _KINDS + (_MARKET_KINDS if self._stale_rules else ())
         self.kinds = tuple(sorted(int(kind) for kind in kinds))
         self.pulse_s = _TICK_S if self._stale_rules else None
@@ -120,10 +121,18 @@ class Monitor:
     # -- outcomes and executions ----------------------------------------------------------------
 
     def _concerns(self, world: World, samples: Iterable[Sample]) -> bool:
-        """Whether a breaker looks at one of these, as far as this sidecar knows."""
+        """Whether a breaker looks at one of these, as far as this sidecar knows. What a spool sends
+        again, or a log from before the first start, is older than any window."""
         if self._gate.held(world).breakers:
             return True
-        return any(True for sample in samples for _ in rules_for(sample, self._rules))
+        is_backtest = world.environment == Environment.BACKTEST
+        oldest_ns = 0 if is_backtest else self._gate.now_ns() - self._window_ns_max
+        return any(
+            True
+            for sample in samples
+            if sample.time_ns >= oldest_ns
+            for _ in rules_for(sample, self._rules)
+        )
 
     def _observe(
         self, writer: Writer, world: World, samples: Sequence[Sample], turns: list[_Turn]

@@ -243,6 +243,9 @@ class SignalGate:
             except TrimtabError:
                 # The database is away or busy: what is held goes on holding.
                 await asyncio.sleep(_RETRY_S)
+            except Exception as error:  # noqa: BLE001 - a defect must not end the hearing
+                self._telemetry.log_defect("reading the gate failed", error)
+                await asyncio.sleep(_RETRY_S)
             else:
                 self._take(news)
 

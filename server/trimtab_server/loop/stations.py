@@ -21,6 +21,9 @@ LEASE_S = 6.0
 _RENEWAL_S = LEASE_S / 3
 # A cursor behind which nothing was kept may be saved so much later.
 _UNSAVED_S_MAX = 2.0
+# From a commit to the look at it: what a busy writer commits meanwhile is looked at together, and a
+# station does not double its transactions.
+_REST_S = 0.01
 _PAGE_SPAN = 2_000
 _PAGE_BYTES_MAX = 4 << 20
 
@@ -130,6 +133,7 @@ class StationRunner:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._pause_s):
                         await self._ingest.beyond(self._cursor)
+                        await asyncio.sleep(_REST_S)
                 if not await self._readers.read(self._step, lease):
                     return
         except asyncio.CancelledError:

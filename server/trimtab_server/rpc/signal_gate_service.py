@@ -134,6 +134,9 @@ class SignalGateService(signal_gate_service_pb2_grpc.SignalGateServiceServicer):
         self._watched[place.world] += 1
         try:
             told = await self._known(request, place.world)
+            # By itself: a first message that is cut would leave the library thinking that it has to
+            # be sent with the status, which then never leaves.
+            await context.send_initial_metadata(())
             await self._tell(context, place, told)
         except asyncio.CancelledError:
             if self._is_leaving and not context.cancelled():
