@@ -305,6 +305,7 @@ class Sidecar:
         intake = Intake(
             EventReader(settings.event_bytes_max, skew_ns, _clock_not_set_back()),
             BatchLimits(settings.batch_events_max, settings.batch_bytes_max),
+            lambda: gate.asked_count,
             is_tracing=telemetry.is_tracing,
         )
         limits = self._limits(skew_ns)

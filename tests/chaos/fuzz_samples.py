@@ -207,11 +207,14 @@ def _watch_gate(rng: random.Random) -> Message:
 
 
 def _set_state(rng: random.Random) -> Message:
-    state = rng.choice((1, 2, 3))
+    state = rng.choice(
+        (gate.TRADING_STATE_ACTIVE, gate.TRADING_STATE_REDUCING, gate.TRADING_STATE_HALTED)
+    )
+    has_end = state != gate.TRADING_STATE_ACTIVE and rng.random() < 0.5
     return gate.SetTradingStateRequest(
         state=state,
         block_exits=state == gate.TRADING_STATE_HALTED and rng.random() < 0.3,
-        until=Timestamp(seconds=4 * 10**9) if state > 1 and rng.random() < 0.5 else None,
+        until=Timestamp(seconds=4 * 10**9) if has_end else None,
         **_ordered(rng),
     )
 

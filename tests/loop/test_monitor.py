@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -184,6 +185,10 @@ async def test_data_that_stop_open_a_breaker_and_fresh_ones_close_it(
         assert one.codes(LIVE, MOMENTUM, clock.now_ns) == []
 
 
+def _is_open(one: Running) -> bool:
+    return bool(one.gate.held(RUN).breakers)
+
+
 async def test_two_sidecars_have_one_monitor_and_one_state(databases: Backend) -> None:  # noqa: F811
     """Losses that are recorded through both count once each, and both sidecars deny; when the one
     that ran the monitor stops, the other goes on."""
@@ -194,7 +199,7 @@ async def test_two_sidecars_have_one_monitor_and_one_state(databases: Backend) -
             for index, sample in enumerate(samples):
                 await (one, two)[index % 2].record(sample)
             for each in (one, two):
-                await until(lambda each=each: bool(each.gate.held(RUN).breakers), "the breaker")
+                await until(partial(_is_open, each), "the breaker")
                 assert each.codes(RUN, MOMENTUM, START_NS + 9 * NS) == OPEN
                 (breaker,) = each.gate.held(RUN).breakers.values()
                 assert breaker.trip_count == 1

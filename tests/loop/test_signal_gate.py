@@ -112,6 +112,10 @@ async def test_a_change_through_one_sidecar_is_heard_by_the_other(
         assert two.gate.held(RUN).rules.revision == 1
 
 
+def _is_at(one: Running, revision: int) -> bool:
+    return one.gate.held(LIVE).rules.revision == revision
+
+
 async def test_two_sidecars_never_overwrite_each_other(databases: Backend) -> None:  # noqa: F811
     """Forty orders at once through two: each counts, none is lost, both come to the same."""
     async with (
@@ -126,7 +130,7 @@ async def test_two_sidecars_never_overwrite_each_other(databases: Backend) -> No
         answers = await asyncio.gather(*orders)
         assert sorted(map(int, answers)) == list(range(1, 41))
         for each in (one, two):
-            await until(lambda each=each: each.gate.held(LIVE).rules.revision == 40, "all orders")
+            await until(partial(_is_at, each, 40), "all orders")
             assert len(each.gate.held(LIVE).rules.states) == 40
 
 

@@ -4,6 +4,7 @@ import contextlib
 import math
 import random
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ _QUESTIONS = {
     "signals[0].confidence": _question(signals=[_signal(confidence=1.0000001)]),
     "signals[0].confidence ": _question(signals=[_signal(confidence=-math.inf)]),
 }
-_ORDERS = {
+_ORDERS: dict[str, tuple[Callable[[Any], object], Any]] = {
     "scope": (state_order, _set(scope=None)),
     "scope.environment": (trip_order, _trip(scope=pb.GateScope())),
     "scope.run_id": (reset_order, _reset(scope=pb.GateScope(environment=LIVE, run_id="r"))),
@@ -114,6 +115,10 @@ _ORDERS = {
     "cool_down": (trip_order, _trip(cool_down=Duration())),
     "cool_down ": (trip_order, _trip(cool_down=Duration(seconds=366 * 86_400, nanos=1))),
     "cool_down  ": (trip_order, _trip(cool_down=Duration(seconds=-1))),
+    "cool_down   ": (
+        trip_order,
+        _trip(kind=pb.BREAKER_KIND_STALE_DATA, cool_down=Duration(seconds=60)),
+    ),
 }
 
 
@@ -146,15 +151,16 @@ def test_all_fields_at_fault_are_named_at_once() -> None:
 
 def test_watchers_and_lists_are_checked_too() -> None:
     """A world that will not do, a source that is missing, a revision below zero."""
-    for read, request, fields in (
+    cases: list[tuple[Callable[[Any], object], Any, list[str]]] = [
         (watched, pb.WatchSignalGateRequest(environment=LIVE, revision=-1), ["source", "revision"]),
         (watched, pb.WatchSignalGateRequest(source="a"), ["environment"]),
         (watched, pb.WatchSignalGateRequest(source="a", environment=LIVE, log_id=LONG), ["log_id"]),
         (listed, pb.ListBreakersRequest(environment=LIVE, run_id="r"), ["run_id"]),
         (listed, pb.ListBreakersRequest(environment=BACKTEST), ["run_id"]),
-    ):
+    ]
+    for read, request, fields in cases:
         with pytest.raises(InvalidRequest) as refused:
-            read(request)  # type: ignore[operator]
+            read(request)
         assert [each.field for each in refused.value.violations] == fields
 
 

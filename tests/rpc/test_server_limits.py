@@ -17,11 +17,13 @@ from tests.rpc.samples import SOURCE, an_event, new_id
 from tests.rpc.statuses import Answer, answer_of
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1 import event_service_pb2_grpc
+from trimtab_server.domain.breaker_rules import GatePolicy
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import Unavailable
 from trimtab_server.loop.health import Health, HealthLimits
 from trimtab_server.loop.ingest import Ingest, IngestLimits
 from trimtab_server.loop.readers import Readers
+from trimtab_server.loop.signal_gate import SignalGate
 from trimtab_server.reports import EventQueries
 from trimtab_server.rpc.admin_service import AdminService, ServerFacts
 from trimtab_server.rpc.convert import EventReader
@@ -30,6 +32,7 @@ from trimtab_server.rpc.event_stream import StreamTerms
 from trimtab_server.rpc.intake import BatchLimits, Intake
 from trimtab_server.rpc.interceptors import Answers
 from trimtab_server.rpc.server import GrpcServer
+from trimtab_server.rpc.signal_gate_service import GateTerms, SignalGateService
 from trimtab_server.store.store import Store
 from trimtab_server.telemetry import Telemetry
 
@@ -50,6 +53,7 @@ def _service(store: Store, ingest: Ingest, readers: Readers, queries: EventQueri
     intake = Intake(
         EventReader(64 << 10, 60 * 10**9, time.time_ns),
         BatchLimits(2_000, 3 << 20),
+        lambda: 0,
         is_tracing=False,
     )
     terms = StreamTerms(
@@ -82,9 +86,11 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     service = _service(store, ingest, readers, queries)
     health = Health(store, ingest, HealthLimits(0, 10.0), telemetry, time.time_ns)
     facts = ServerFacts("0", "b", (), pb.Limits(), "power_loss", "sqlite", 0)
+    gate = SignalGate(store, ingest, readers, GatePolicy(), telemetry, time.time_ns)
     server = GrpcServer(
         "127.0.0.1:0",
         service,
+        SignalGateService(gate, GateTerms(store.log_id, "b", 8, 10.0), telemetry),
         AdminService(facts, queries, readers, ingest, health, service, time.time_ns),
         health,
         [Answers(telemetry, time.monotonic)],

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -92,7 +93,7 @@ def test_until_ends_a_halt_on_the_clock_of_the_run(run: Operator) -> None:
 
 def _reach(run: Operator, code: str) -> tuple[list[str], int]:
     """The codes and the verdict of a question that ends in `code`."""
-    told: dict[str, object] = {}
+    told: dict[str, Any] = {}
     if code == "HALTED":
         run.halt()
     elif code == "EXITS_BLOCKED":
@@ -204,7 +205,7 @@ def test_breakers_are_listed_page_by_page(run: Operator) -> None:
 
 def test_the_same_order_again_is_answered_the_same(run: Operator) -> None:
     """And changes nothing; the same id for another order is refused."""
-    told = {"request_id": an_id(), "until": at(2_000)}
+    told: dict[str, Any] = {"request_id": an_id(), "until": at(2_000)}
     first = run.set_state(pb.TRADING_STATE_HALTED, **told)
     run.ask(signal_time=at(3_000))
     run.halt(strategy="momentum")

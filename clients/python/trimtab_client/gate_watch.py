@@ -98,6 +98,12 @@ class GateWatch:
         while not self._closing.is_set():
             try:
                 delay_s = self._run_session()
+            except TrimtabError as error:
+                # No connection to be made, as without readable credentials.
+                if self.last_error != str(error):
+                    logger.warning("trimtab gate: cannot connect: %s", error)
+                self.last_error = str(error)
+                delay_s = self._backoff.next_s()
             except Exception:
                 # Nothing here may end the gate of a trading engine; the next call decides.
                 logger.exception("trimtab gate: watch failed")

@@ -178,8 +178,8 @@ def override(
     with arguments():
         try:
             path = write_override(
-                source=source, environment=environment.upper(), actor=actor or user(), reason=reason,
-                strategy=strategy, symbol=symbol, model_name=model, **ends,
+                source=source, environment=environment.upper(), actor=actor or user(),
+                reason=reason, strategy=strategy, symbol=symbol, model_name=model, **ends,
             )  # fmt: skip
         except OSError as error:
             raise fail(f"{error.filename or 'override'}: {error.strerror}", CODE) from None

@@ -193,7 +193,9 @@ GrantProbes = Callable[[Sequence[OpenBreaker], str], Sequence[OpenBreaker]]
 """Takes a probe for this signal id from each of these half-open breakers, or from none of them, and
 returns those that have none left. Called only when nothing else denies."""
 
+# Scopes whose matches are remembered, and the entries in all of them together.
 _MATCHES_MAX = 4_096
+_MATCHED_MAX = 200_000
 
 
 class _Match(NamedTuple):
@@ -218,6 +220,7 @@ class RuleSet:
     fallback: FallbackRule = field(default_factory=FallbackRule)
     always_closed: bool = False
     _matches: dict[Scope, _Match] = field(default_factory=dict, compare=False, repr=False)
+    _matched: list[int] = field(default_factory=lambda: [0], compare=False, repr=False)
 
     def __post_init__(self) -> None:
         states = sorted(self.states, key=lambda each: each.scope)
@@ -232,9 +235,13 @@ class RuleSet:
         """What concerns a signal of this scope; remembered, because the same are asked again."""
         known = self._matches.get(asked)
         if known is None:
-            if len(self._matches) >= _MATCHES_MAX:
+            known = self._find(asked)
+            count = len(known.states) + len(known.breakers)
+            if len(self._matches) >= _MATCHES_MAX or self._matched[0] + count > _MATCHED_MAX:
                 self._matches.clear()
-            known = self._matches[asked] = self._find(asked)
+                self._matched[0] = 0
+            self._matches[asked] = known
+            self._matched[0] += count
         return known
 
     def _find(self, asked: Scope) -> _Match:

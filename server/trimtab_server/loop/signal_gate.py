@@ -92,6 +92,8 @@ class SignalGate:
         self._reader: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._order_count = 0
+        # Calls that were answered: ingestion gives way more often while there are any.
+        self.asked_count = 0
 
     # -- starting and stopping ------------------------------------------------------------------
 
@@ -139,6 +141,7 @@ class SignalGate:
         self, world: World, queries: Iterable[Query], now_ns: int
     ) -> tuple[RuleSet, list[Verdict]]:
         """The verdict about each, with the rules that it comes from. No SQL, no lock, no await."""
+        self.asked_count += 1
         held = self._worlds.get(world) or self.held(world)
         rules = held.rules
         grant = partial(self._grant, world, now_ns) if held.breakers else _never

@@ -183,7 +183,9 @@ def trip_order(request: pb.TripBreakerRequest) -> tuple[Order, BreakerKey, int |
     cool_down_ns = None
     if request.HasField("cool_down"):
         words = wrong_time(request.cool_down, Shape.POSITIVE_DURATION)
-        if words is None and request.cool_down.seconds >= _COOL_DOWN_S_MAX:
+        if request.kind == pb.BREAKER_KIND_STALE_DATA:
+            words = "must not be told for STALE_DATA: nothing probes it, a reset ends it"
+        elif words is None and request.cool_down.seconds >= _COOL_DOWN_S_MAX:
             words = None if _is_longest(request.cool_down) else "must be at most 366 days"
         if words is not None:
             found.append(Violation("cool_down", words))

@@ -1,7 +1,7 @@
 """From messages to appends: reading in slices, size limits, and the choice of when to wait."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trimtab.v1 import event_pb2
@@ -10,8 +10,12 @@ from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import InvalidRequest
 from trimtab_server.rpc.convert import EventReader, traceparents
 
-# Events that are read before other calls get a turn: the signal gate shares the interpreter.
+# Events that are read before other calls get a turn: the signal gate shares the interpreter. Each
+# turn costs some throughput, so they are short only while somebody asks.
 _SLICE = 64
+_SLICE_WHILE_ASKED = 8
+# Batches without a question after which nobody asks any more.
+_CALM_BATCHES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,21 @@ class Taken:
 class Intake:
     """Turns what callers send into appends."""
 
-    def __init__(self, reader: EventReader, limits: BatchLimits, *, is_tracing: bool) -> None:
+    def __init__(
+        self,
+        reader: EventReader,
+        limits: BatchLimits,
+        asked_count: Callable[[], int],
+        *,
+        is_tracing: bool,
+    ) -> None:
+        """asked_count: how often the signal gate was asked so far."""
         self._reader = reader
         self._limits = limits
+        self._asked_count = asked_count
         self._is_tracing = is_tracing
+        self._last_asked_count = 0
+        self._calm_batches = _CALM_BATCHES
 
     async def take(
         self,
@@ -50,9 +65,13 @@ class Intake:
         source = producer.source if producer else None
         events: list[Event | Rejection] = []
         read = self._reader.read
-        for start in range(0, len(sent), _SLICE):
-            events += read(sent[start : start + _SLICE], source)
-            if start + _SLICE < len(sent):
+        start, count = 0, len(sent)
+        self._calm_batches += 1
+        while start < count:
+            end = start + self._slice()
+            events += read(sent[start:end], source)
+            start = end
+            if start < count:
                 await asyncio.sleep(0)
         byte_count = sum(
             len(item.body if isinstance(item, Event) else item.prefix) for item in events
@@ -62,6 +81,13 @@ class Intake:
             raise InvalidRequest(Violation(field, words), reason=Reason.BATCH_TOO_LARGE)
         traced = traceparents(sent) if self._is_tracing else ()
         return Taken(Append(events, byte_count, producer, first_seq), traced)
+
+    def _slice(self) -> int:
+        """How many events to read in one go."""
+        asked_count = self._asked_count()
+        if asked_count != self._last_asked_count:
+            self._last_asked_count, self._calm_batches = asked_count, 0
+        return _SLICE if self._calm_batches >= _CALM_BATCHES else _SLICE_WHILE_ASKED
 
     def _check(self, sent: Sequence[event_pb2.Event], field: str) -> None:
         if not sent:
