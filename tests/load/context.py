@@ -130,10 +130,11 @@ class Bench:
         folder.mkdir()
         return folder
 
-    def start(self, database: Path | str) -> Sidecar:
-        """A sidecar with default settings on a file or a URL, killed at the end if it still
-        runs."""
-        sidecar = Sidecar(database, written=self.new_folder() / "sidecar")
+    def start(self, database: Path | str, environment: dict[str, str] | None = None) -> Sidecar:
+        """A sidecar with default settings (but for the environment) on a file or a URL, killed at
+        the end if it still runs."""
+        told = environment or {}
+        sidecar = Sidecar(database, environment=told, written=self.new_folder() / "sidecar")
         self._closing.callback(sidecar.kill)
         return sidecar.start()
 

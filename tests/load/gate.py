@@ -4,6 +4,7 @@
 `measure_watchers` its clients (`python -m tests.load.gate_watchers`).
 """
 
+import json
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from trimtab.v1 import signal_gate_service_pb2 as pb
 SHOULD_ALLOW = "/trimtab.v1.SignalGateService/ShouldAllowSignals"
 SOURCE = "alpha-1"
 CHECK_US_MAX = 2.0
+THRESHOLD = json.dumps({"parameters": [{"threshold": 0.5, "threshold_scale": "confidence"}]})
 DOWN_US_MAX = 50.0
 CALL_TARGET = 1.3
 LOCAL_TARGET = 0.01
@@ -37,21 +39,16 @@ _SETTLING_S = 0.5
 
 
 def measure_gate_check(bench: Bench, report: Report) -> None:
-    """The local check with decisions recorded, beside its bound and beside the call; and a check
-    while there is no sidecar."""
-    sidecar = bench.start(bench.new_database())
-    flags = ("--rounds", bench.rounds, "--checks", bench.sizes.gate_checks)
-    told = bench.child("gate_check", "--address", sidecar.address, *flags)
-    bench.stop(sidecar)
+    """The local check with decisions recorded, beside its bound and beside the call: without a
+    threshold, and with one that half of the signals do not reach. And a check while there is no
+    sidecar."""
+    told = _checked(bench, {})
     checks, calls, down = told["check_us"], told["call_us"], told["down_us"]
+    below = _checked(bench, {"TRIMTAB_GATE": THRESHOLD})["check_us"]
+    name = "gate: local check, decision recorded"
     report.rows += [
-        Row(
-            "gate: local check, decision recorded",
-            "us",
-            "limit",
-            _beside(checks, CHECK_US_MAX),
-            1.0,
-        ),
+        Row(name, "us", "limit", _beside(checks, CHECK_US_MAX), 1.0),
+        Row(f"{name}, half below a threshold", "us", "limit", _beside(below, CHECK_US_MAX), 1.0),
         Row(
             "gate: local check beside the call",
             "us",
@@ -62,6 +59,14 @@ def measure_gate_check(bench: Bench, report: Report) -> None:
         Row("gate: check without a sidecar", "us", "limit", _beside(down, DOWN_US_MAX), 1.0),
     ]
     report.notes.append(f"gate: {told['recorded']:,} decisions of {told['made']:,} were recorded")
+
+
+def _checked(bench: Bench, environment: dict[str, str]) -> Any:
+    sidecar = bench.start(bench.new_database(), environment)
+    flags = ("--rounds", bench.rounds, "--checks", bench.sizes.gate_checks)
+    told = bench.child("gate_check", "--address", sidecar.address, *flags)
+    bench.stop(sidecar)
+    return told
 
 
 def _beside(values: list[float], limit: float) -> list[tuple[float, float]]:

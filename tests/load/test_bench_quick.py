@@ -30,7 +30,7 @@ EXPECTED = {
     ("postgres", "fleet"): (Counter(postgres=1, fleet=1), STORED),
     ("spool",): (Counter(spool=2), ("500 events a round", "bytes on disk an event")),
     ("gate-check", "gate-call", "gate-ingest", "gate-watchers"): (
-        Counter(gate=8),
+        Counter(gate=9),
         ("decisions of", "were recorded"),
     ),
 }
