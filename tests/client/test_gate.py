@@ -10,7 +10,6 @@ import pytest
 from tests.client.gates import BACKTEST, LIVE, PAPER, SECOND_NS, Gate, breaker, halt, snapshot
 from trimtab.v1 import signal_gate_service_pb2 as pb
 from trimtab_client import GateChange, SignalBlocked, SignalGate
-from trimtab_client.gate_answer import BelowThreshold, GateReason, GateScope
 from trimtab_client.gate_lease import Intake
 
 
@@ -20,18 +19,6 @@ def gate(tmp_path: Path) -> Gate:
     made = Gate(tmp_path)
     made.gate.tick()
     return made
-
-
-def test_words_that_are_made_late_are_words_like_others() -> None:
-    """A reason below a threshold reads, unpacks, prints and compares like any other."""
-    shared = ("BELOW_THRESHOLD", ("confidence {:g} is below 0.5", 0.25), GateScope(), None, "")
-    late = tuple.__new__(BelowThreshold, shared)
-    code, message, scope, until_ns, kind = late
-    plain = GateReason(code, message, scope, until_ns, kind)
-    assert plain.message == late.message == "confidence 0.25 is below 0.5"
-    assert (str(late), repr(late)) == (str(plain), repr(plain))
-    assert late.code == "BELOW_THRESHOLD"
-    assert late._asdict() == plain._asdict()
 
 
 def test_a_lease_ages_by_the_monotonic_clock(gate: Gate) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from trimtab.v1 import event_pb2, signal_gate_service_pb2
 from trimtab_client.event import EnumWords
@@ -60,25 +59,6 @@ class GateReason(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}" if self.message else self.code
-
-
-class BelowThreshold(GateReason):
-    """A reason whose words are made when somebody reads them: an engine's thread seldom does. In
-    the place of the message stand a template and the value that goes into it."""
-
-    __slots__ = ()
-
-    @property
-    def message(self) -> str:
-        """In words, for a person."""
-        told: Any = self[1]
-        return str(told[0]).format(told[1])
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self[0], self.message, *self[2:]))
-
-    def __repr__(self) -> str:
-        return repr(GateReason(*self))
 
 
 class SignalBlocked(Exception):

@@ -12,7 +12,6 @@ from trimtab_client.gate_answer import (
     FROM_LEASE,
     FROM_STALE,
     REDUCE,
-    BelowThreshold,
     GateAnswer,
     GateReason,
     GateScope,
@@ -83,8 +82,8 @@ class Plan:
     """
 
     __slots__ = (
-        "_answerer", "_around", "_below_where", "_below_words", "_by_confidence", "_calibrator",
-        "_denials", "_last", "_passed", "_threshold", "asking", "begin_ns", "end_ns", "fixed",
+        "_answerer", "_around", "_by_confidence", "_calibrator", "_denials", "_is_below", "_last",
+        "_passed", "_threshold", "_value_name", "asking", "begin_ns", "end_ns", "fixed",
         "parameters",
     )  # fmt: skip
 
@@ -102,10 +101,9 @@ class Plan:
         self.asking = tuple(b.asking() for b in breakers if b.half_open_ns <= at_ns)
         self.parameters = applied(told.parameters if intent == ENTRY else ())
         self._threshold = self.parameters.threshold
-        # Many signals are below: what does not depend on the signal is made once.
-        scale = self.parameters.threshold_scale.lower()
-        self._below_words = f"{scale} {{:g}} is below {self._threshold or 0:g}"
-        self._below_where = (self.parameters.threshold_scope, None, "")
+        # Many signals are below: the words that do not depend on the signal are made once.
+        self._value_name = self.parameters.threshold_scale.lower()
+        self._is_below = f" is below {self._threshold or 0:g}"
         self._by_confidence = self.parameters.threshold_scale == "CONFIDENCE"
         self._calibrator = told.calibrator
         source = FROM_LEASE if state == FRESH else FROM_STALE
@@ -143,12 +141,8 @@ class Plan:
         threshold = self._threshold
         if threshold is not None:
             value = confidence if self._by_confidence else probability
-            if value is None:
-                reason = self._without_value(confidence)
-                return self._denied((*self._denials, reason), probability)
-            if not value >= threshold:
-                told = ("BELOW_THRESHOLD", (self._below_words, value))
-                reason = _new(BelowThreshold, told + self._below_where)
+            if value is None or not value >= threshold:
+                reason = self._below(confidence, value)
                 return self._denied((*self._denials, reason), probability)
         if probability is None or self._passed is None:
             return self._passed
@@ -157,14 +151,17 @@ class Plan:
         self._last = (confidence, answer)
         return answer
 
-    def _without_value(self, confidence: float | None) -> GateReason:
-        """Why there is nothing to hold against the threshold."""
+    def _below(self, confidence: float | None, value: float | None) -> GateReason:
+        """Why the threshold is not passed."""
         scope, threshold = self.parameters.threshold_scope, self._threshold
         if confidence is None:
             words = f"no confidence was told, and {threshold:g} is needed"
             return GateReason("CONFIDENCE_MISSING", words, scope)
-        words = f"a probability of {threshold:g} is needed, and no calibrator is in production"
-        return GateReason("NOT_CALIBRATED", words, scope)
+        if value is None:
+            words = f"a probability of {threshold:g} is needed, and no calibrator is in production"
+            return GateReason("NOT_CALIBRATED", words, scope)
+        words = f"{self._value_name} {value:g}{self._is_below}"
+        return _new(GateReason, ("BELOW_THRESHOLD", words, scope, None, ""))
 
     def _denied(self, reasons: tuple[GateReason, ...], probability: float | None) -> GateAnswer:
         head = (DENY, 0.0, None, probability, reasons)
