@@ -148,7 +148,7 @@ def test_probes_are_taken_from_every_half_open_breaker_or_from_none() -> None:
     assert codes(granted) == [GateReason.PROBE_GRANTED] * 2
     spent = decide(rules, query, NOW, grant)
     assert (spent.kind, codes(spent)) == (VerdictKind.DENY, [GateReason.PROBES_EXHAUSTED])
-    assert seen == [([second, first], "s1")] * 2
+    assert seen == [((second, first), "s1")] * 2
     halted = RuleSet(1, states=(state(),), breakers=(first, second))
     assert codes(decide(halted, query, NOW, grant)) == [GateReason.HALTED]
     assert len(seen) == 2
@@ -230,6 +230,20 @@ def test_all_reasons_are_told_in_the_order_of_the_rules() -> None:
         GateReason.BREAKER_OPEN,
         GateReason.BELOW_THRESHOLD,
     ]
+
+
+def test_a_verdict_tells_at_most_64_reasons() -> None:
+    """However many rules deny, the answer stays small; the first ones in order are told."""
+    states = tuple(state(scope=Scope(symbol=f"S{n:03d}")) for n in range(100))
+    breakers = tuple(breaker(Scope(symbol=f"S{n:03d}"), NOW) for n in range(100))
+    anything = Scope("alpha-1")
+    denied = asked(RuleSet(1, states=states, breakers=breakers), scope=anything)
+    assert codes(denied) == [GateReason.HALTED] * 64
+    assert denied.reasons[0].scope == Scope(symbol="S000")
+    mixed = asked(RuleSet(1, states=states[:60], breakers=breakers), scope=anything, now_ns=NOW - 1)
+    assert codes(mixed) == [GateReason.HALTED] * 60 + [GateReason.BREAKER_OPEN] * 4
+    asking = asked(RuleSet(1, breakers=breakers), scope=anything)
+    assert codes(asking) == [GateReason.ASK_REQUIRED] * 64
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What the signal gate refuses: every field by its path, before anything is read or changed."""
 
+import base64
 import contextlib
 import math
 import random
@@ -214,6 +215,9 @@ def test_a_page_token_comes_back_whole_or_not_at_all() -> None:
         request.page_token = token[:at] + rng.choice("ABCabc019-_") + token[at + 1 :]
         with contextlib.suppress(InvalidRequest):
             assert isinstance(breaker_position(request, "log"), BreakerKey)
+    request.page_token = base64.urlsafe_b64encode(b"[" * 3_000).decode()
+    with pytest.raises(InvalidRequest):
+        breaker_position(request, "log")
     request.page_token = token
     for changed, log_id in ((request, "other"), (_other(request, token), "log")):
         with pytest.raises(InvalidRequest):

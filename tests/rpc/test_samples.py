@@ -40,6 +40,14 @@ def test_a_sample_has_the_event_s_own_names() -> None:
     assert again.world == World(int(ev.ENVIRONMENT_BACKTEST), "r")
 
 
+@pytest.mark.parametrize("payload", _KIND_OF)
+def test_a_correction_counts_nothing_twice(payload: str) -> None:
+    """What it corrects was counted; a corrected price is still a sign of life."""
+    event = an_event(payload, corrects_event_id="0190c8a4-0000-7000-8000-000000000001")
+    is_market = payload.startswith("market_")
+    assert (sample_of(event.SerializeToString()) is not None) == is_market
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from trimtab_client.gate_answer import (
@@ -25,6 +26,8 @@ from trimtab_client.gate_entries import (
     StateRule,
 )
 
+REASONS_MAX = 64
+"""Most reasons that an answer tells of the rules."""
 _new = tuple.__new__
 
 
@@ -97,8 +100,10 @@ class Plan:
                 self.end_ns = min(self.end_ns, edge_ns)
         by_state = (s.denial(intent) for s in told.states if at_ns < s.until_ns)
         by_breaker = (b.denial() for b in breakers if at_ns < b.half_open_ns)
-        self._denials = tuple(d for d in (*by_state, *by_breaker) if d is not None)
-        self.asking = tuple(b.asking() for b in breakers if b.half_open_ns <= at_ns)
+        denials = (denial for denial in (*by_state, *by_breaker) if denial is not None)
+        self._denials = tuple(islice(denials, REASONS_MAX))
+        half_open = (b.asking() for b in breakers if b.half_open_ns <= at_ns)
+        self.asking = tuple(islice(half_open, REASONS_MAX))
         self.parameters = applied(told.parameters if intent == ENTRY else ())
         self._threshold = self.parameters.threshold
         # Many signals are below: the words that do not depend on the signal are made once.
@@ -143,7 +148,7 @@ class Plan:
             value = confidence if self._by_confidence else probability
             if value is None or not value >= threshold:
                 reason = self._below(confidence, value)
-                return self._denied((*self._denials, reason), probability)
+                return self._denied((*self._denials, reason)[:REASONS_MAX], probability)
         if probability is None or self._passed is None:
             return self._passed
         head, tail = self._around

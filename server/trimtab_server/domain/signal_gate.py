@@ -7,6 +7,7 @@ them from a snapshot, and tests hold both to the same vectors.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import chain, islice
 from typing import NamedTuple
 
 from trimtab_server.domain.calibrator_table import CalibratorTable, calibrated_probability
@@ -93,9 +94,13 @@ class Scope(NamedTuple):
 
     def concerns(self, asked: "Scope") -> bool:
         """Whether a rule of this scope may be meant for `asked`: no name that both tell differs."""
-        return all(
-            not ours or not theirs or ours == theirs
-            for ours, theirs in zip(self, asked, strict=True)
+        # Written out: a world may hold thousands of rules, and a loop costs four times as much.
+        source, strategy, symbol, model_name = asked
+        return (
+            (not source or not self[0] or source == self[0])
+            and (not strategy or not self[1] or strategy == self[1])
+            and (not symbol or not self[2] or symbol == self[2])
+            and (not model_name or not self[3] or model_name == self[3])
         )
 
     def covers(self, asked: "Scope") -> bool:
@@ -193,6 +198,8 @@ GrantProbes = Callable[[Sequence[OpenBreaker], str], Sequence[OpenBreaker]]
 """Takes a probe for this signal id from each of these half-open breakers, or from none of them, and
 returns those that have none left. Called only when nothing else denies."""
 
+REASONS_MAX = 64
+"""Most reasons that a verdict tells."""
 # Scopes whose matches are remembered, and the entries in all of them together.
 _MATCHES_MAX = 4_096
 _MATCHED_MAX = 200_000
@@ -278,20 +285,18 @@ def decide(rules: RuleSet, query: Query, now_ns: int, grant_probes: GrantProbes 
     """
     match = rules.match(query.scope)
     probability = _probability(rules, query)
-    reasons = list(_state_reasons(match.states, query.intent, now_ns))
+    reasons = list(islice(_state_reasons(match.states, query.intent, now_ns), REASONS_MAX))
     if query.intent is not Intent.ENTRY:
         kind, size = (VerdictKind.DENY, 0.0) if reasons else (VerdictKind.ALLOW, 1.0)
         return Verdict(kind, size, None, probability, tuple(reasons))
-    half_open = [each for each in match.breakers if each.is_half_open_at(now_ns)]
-    reasons += [
-        _breaker_reason(GateReason.BREAKER_OPEN, each)
-        for each in match.breakers
-        if not each.is_half_open_at(now_ns)
-    ]
-    reasons += _threshold_reasons(match, query, probability)
+    denials = chain(
+        _open_reasons(match.breakers, now_ns), _threshold_reasons(match, query, probability)
+    )
+    reasons += islice(denials, REASONS_MAX - len(reasons))
     kind = VerdictKind.DENY if reasons else VerdictKind.ALLOW
-    if half_open and not reasons:
-        kind, reasons = _probing(half_open, query, grant_probes)
+    if match.breakers and not reasons:
+        # None is open, so each is half-open.
+        kind, reasons = _probing(match.breakers, query, grant_probes)
     told = match.parameters
     size = 1.0 if told.size_multiplier is None else told.size_multiplier
     limit = told.max_position_fraction
@@ -309,14 +314,10 @@ def decide(rules: RuleSet, query: Query, now_ns: int, grant_probes: GrantProbes 
 def entry_denials(rules: RuleSet, scope: Scope, now_ns: int) -> tuple[ReasonTold, ...]:
     """Why no ENTRY is possible in `scope` at all: states and open breakers that cover it. A
     half-open breaker may have a probe, so it does not count."""
-    states = [each for each in rules.states if each.scope.covers(scope)]
-    reasons = list(_state_reasons(states, Intent.ENTRY, now_ns))
-    reasons += [
-        _breaker_reason(GateReason.BREAKER_OPEN, each)
-        for each in rules.breakers
-        if each.scope.covers(scope) and not each.is_half_open_at(now_ns)
-    ]
-    return tuple(reasons)
+    states = (each for each in rules.states if each.scope.covers(scope))
+    breakers = (each for each in rules.breakers if each.scope.covers(scope))
+    found = chain(_state_reasons(states, Intent.ENTRY, now_ns), _open_reasons(breakers, now_ns))
+    return tuple(islice(found, REASONS_MAX))
 
 
 def _state_reasons(
@@ -337,6 +338,12 @@ def _state_reasons(
         yield ReasonTold(code, each.scope, words, each.until_ns)
 
 
+def _open_reasons(breakers: Iterable[OpenBreaker], now_ns: int) -> Iterator[ReasonTold]:
+    for each in breakers:
+        if not each.is_half_open_at(now_ns):
+            yield _breaker_reason(GateReason.BREAKER_OPEN, each)
+
+
 def _breaker_reason(code: GateReason, breaker: OpenBreaker) -> ReasonTold:
     name = breaker.kind.name.lower().replace("_", " ")
     words = {
@@ -350,18 +357,19 @@ def _breaker_reason(code: GateReason, breaker: OpenBreaker) -> ReasonTold:
 
 
 def _probing(
-    half_open: list[OpenBreaker], query: Query, grant_probes: GrantProbes | None
+    half_open: Sequence[OpenBreaker], query: Query, grant_probes: GrantProbes | None
 ) -> tuple[VerdictKind, list[ReasonTold]]:
     """What half-open breakers say about a signal that nothing else denies."""
     if grant_probes is None:
-        asking = [_breaker_reason(GateReason.ASK_REQUIRED, each) for each in half_open]
-        return VerdictKind.ASK, asking
+        return VerdictKind.ASK, _breaker_reasons(GateReason.ASK_REQUIRED, half_open)
     short = grant_probes(half_open, query.signal_id)
     if short:
-        spent = [_breaker_reason(GateReason.PROBES_EXHAUSTED, each) for each in short]
-        return VerdictKind.DENY, spent
-    granted = [_breaker_reason(GateReason.PROBE_GRANTED, each) for each in half_open]
-    return VerdictKind.ALLOW, granted
+        return VerdictKind.DENY, _breaker_reasons(GateReason.PROBES_EXHAUSTED, short)
+    return VerdictKind.ALLOW, _breaker_reasons(GateReason.PROBE_GRANTED, half_open)
+
+
+def _breaker_reasons(code: GateReason, breakers: Sequence[OpenBreaker]) -> list[ReasonTold]:
+    return [_breaker_reason(code, each) for each in breakers[:REASONS_MAX]]
 
 
 def _probability(rules: RuleSet, query: Query) -> float | None:

@@ -240,7 +240,7 @@ def breaker_position(request: pb.ListBreakersRequest, log_id: str) -> BreakerKey
         question, *names, kind, rule = json.loads(words)
         scope = Scope(*names)
         key = BreakerKey(scope, BreakerKind(kind), rule)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise wrong from error
     texts = (*scope, rule)
     if question != _question(request, log_id) or not all(

@@ -9,13 +9,16 @@ _MARKET = frozenset({"market_bar", "market_tick"})
 
 
 def sample_of(body: bytes) -> Sample | None:
-    """The sample in an event's body, None when it tells breakers nothing.
+    """The sample in an event's body, None when it tells breakers nothing: a correction, for one, tells
+    of what has been counted.
 
     A rejected order counts by its ExecutionFailure (`rejected_by_venue` is told there); counting
     its OrderUpdate too would make one failure two.
     """
     event = event_pb2.Event.FromString(body)
     payload = event.WhichOneof("payload")
+    if event.corrects_event_id and payload not in _MARKET:
+        return None
     if payload == "outcome":
         return _outcome(event)
     if payload == "execution":

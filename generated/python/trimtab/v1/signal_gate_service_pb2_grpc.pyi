@@ -24,7 +24,7 @@ For each signal, in this order:
      CONFIDENCE is held against the confidence as claimed (not told: CONFIDENCE_MISSING), one of scale
      PROBABILITY against the rounded probability (no confidence: CONFIDENCE_MISSING; no calibrator:
      NOT_CALIBRATED); below it denies (BELOW_THRESHOLD). At or above passes.
-All reasons that apply are told, in that order, entries in the order of the snapshot. Denied by one is
+The reasons that apply are told in that order, entries in the order of the snapshot, up to 64. Denied by one is
 DENY. Else REDUCE when size_multiplier is below 1 or max_position_fraction is told (SIZE_LIMITED), else
 ALLOW. The most restrictive wins.
 """
