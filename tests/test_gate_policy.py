@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from trimtab_server.domain.breaker import BreakerRule
+from trimtab_server.domain.breaker_record import BreakerRule
 from trimtab_server.domain.breaker_rules import GatePolicy
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.market_hours import MarketHours

@@ -269,7 +269,7 @@ class Sidecar:
     def _gate(
         self, store: Store, ingest: Ingest, readers: Readers, telemetry: Telemetry
     ) -> SignalGate:
-        clock = _clock_that_never_leaps()
+        clock = _clock_that_never_leaps(time.time_ns, _boot_time_ns)
         gate = SignalGate(store, ingest, readers, self._policy, telemetry, clock)
         gate.load()
         observe_gate(telemetry, gate)
@@ -284,6 +284,7 @@ class Sidecar:
             boot_id=self._boot_id,
             watchers_max=settings.gate.watchers_max,
             slow_reader_s=settings.slow_reader_s,
+            former_log_ids=store.former_log_ids,
         )
         service = SignalGateService(gate, terms, telemetry)
         words = "WatchSignalGate calls open."
@@ -377,12 +378,18 @@ def _clock_not_set_back() -> Callable[[], int]:
     return lambda: max(time.time_ns(), time.monotonic_ns() + ahead_ns)
 
 
-def _clock_that_never_leaps() -> Callable[[], int]:
-    """The wall clock, or what it would show had nobody set it forward since the start (a suspended
-    machine's hours count): a clock that leaps ends no halt."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    ahead_ns = time.time_ns() - time.clock_gettime_ns(clock)
-    return lambda: min(time.time_ns(), time.clock_gettime_ns(clock) + ahead_ns)
+def _clock_that_never_leaps(
+    wall_ns: Callable[[], int], boot_ns: Callable[[], int]
+) -> Callable[[], int]:
+    """The wall clock, or what it would show had nobody set it forward since the start: a clock that
+    leaps ends no halt."""
+    ahead_ns = wall_ns() - boot_ns()
+    return lambda: min(wall_ns(), boot_ns() + ahead_ns)
+
+
+def _boot_time_ns() -> int:
+    """Nanoseconds since the machine started; those of its sleep count, where it tells them."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _new_event_id() -> str:

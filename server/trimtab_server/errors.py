@@ -4,6 +4,7 @@ TrimtabError
 ├── InvalidRequest         a field of the request is at fault; names it
 ├── NotFound               nothing has this id
 ├── Conflict               the same id or number carries something else
+├── StaleEtag              what was decided on has changed; read it again
 ├── StreamBroken           the stream's rules were broken, or another stream took over
 ├── OutOfRange             a position that the log does not have (any more)
 ├── Unavailable            the server or its database cannot answer now; try again
@@ -57,6 +58,13 @@ class NotFound(TrimtabError):
 
 class Conflict(TrimtabError):
     """The same id or number carries something else."""
+
+
+class StaleEtag(TrimtabError):
+    """The etag is not the present one: somebody changed meanwhile what was decided on."""
+
+    def __init__(self, message: str, etag: str) -> None:
+        super().__init__(Reason.ETAG_STALE, message, metadata={"etag": etag})
 
 
 class StreamBroken(TrimtabError):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from trimtab_server.domain.breaker import BreakerRule
+from trimtab_server.domain.breaker_record import BreakerRule
 from trimtab_server.domain.breaker_rules import GatePolicy, losses_in_a_row
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.market_hours import MarketHours

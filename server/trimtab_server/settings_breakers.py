@@ -133,7 +133,7 @@ class BreakerSettings(Strict):
     drawdown_max: float | None = Field(
         None,
         gt=0,
-        le=10,
+        le=1,
         description="Allowed fall of the sum of returns from its highest value.",
     )
     age_s_max: float | None = Field(

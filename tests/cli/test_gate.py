@@ -77,6 +77,15 @@ def test_what_ends_by_itself_says_when(server: Sidecar) -> None:
     assert before + 7_200 <= until_s <= listed.server_time.seconds + 7_200
 
 
+def test_what_is_half_open_everywhere_lets_probes_pass(server: Sidecar) -> None:
+    """So status does not say that no entry passes."""
+    order("trip", "drawdown", "--cool-down", "0.001s")
+    until(lambda: "HALF_OPEN" in gate("status").output, "the cool-down is over")
+    assert "LIVE  entries restricted" in gate("status").output
+    order("trip", "drawdown")
+    assert "LIVE  no entries" in gate("status").output
+
+
 def test_a_reset_shows_exactly_what_it_clears(server: Sidecar) -> None:
     """First as a dry run, which clears nothing; then for good."""
     order("trip", "loss-rate", "--strategy", "meanrev")
@@ -101,6 +110,10 @@ MISTAKES = (
     (("trip", "gravity", "-e", "live", "-r", "x"), "kind"),
     (("trip", "drawdown", "-e", "live", "-r", "x", "--cool-down", "long"), "--cool-down"),
     (("reduce", "-e", "live", "-r", ""), "reason"),
+    # A variable that is not set must not widen a scope.
+    (("resume", "-e", "live", "-r", "x", "--symbol", ""), "--symbol: must not be empty"),
+    (("reset", "-e", "live", "-r", "x", "--source", ""), "--source: must not be empty"),
+    (("halt", "-e", "live", "-r", "x", "--until", "30"), "30min"),
     (("override", "-e", "live", "--source", "a", "-r", "x", "--until", "0s"), "lasts_s"),
 )
 

@@ -142,7 +142,8 @@ def test_an_older_state_of_the_same_log_is_refused(gate: Gate) -> None:
     codes = ("HALTED", "STICKY_DENIAL", "LEASE_EXPIRED", "SNAPSHOT_REFUSED")
     assert gate.ask().codes == codes
     gate.log_id = "log-2"
-    assert gate.hear(snapshot(4)) is Intake.TAKEN
+    assert gate.hear(snapshot(4)) is Intake.REFUSED
+    assert gate.gate.apply(gate.message(snapshot(4), former_log_ids=["log-1"])) is Intake.TAKEN
     assert gate.ask().verdict == "ALLOW"
     assert (gate.gate.stats.refused, gate.gate.stats.log_change_count) == (False, 1)
 
@@ -308,9 +309,42 @@ def test_an_explanation_names_every_rule_that_was_looked_at(gate: Gate) -> None:
     ]  # fmt: skip
     assert why.answer == gate.gate.check(**asked)
     assert "another scope: halted by ops: news" in str(why)
+    gate.hear(snapshot(2, halted=True, parameters=told.parameters))
+    told.parameters[0].size_multiplier = 0.5
+    denied = gate.gate.explain(**asked)
+    assert [(each.rule, each.outcome) for each in denied.findings][-2:] == [
+        ("threshold", "DENY"), ("size", "PASS"),
+    ]  # fmt: skip
+    gate.hear(snapshot(3, breakers=told.breakers))
     gate.clock.pass_s(60)
     why = gate.gate.explain(**asked)
     found = [(each.rule, each.outcome) for each in why.findings]
     assert ("breaker", "DENY") in found
     assert ("sticky", "DENY") in found
     assert gate.gate.explain(symbol="TSLA", confidence=0.9).findings[-1].rule == "fail_policy"
+
+
+def test_an_explanation_tells_thresholds_and_sizes_whatever_denies(tmp_path: Path) -> None:
+    """From the rules, not from the answer: under a halt, a half-open breaker, and without a lease;
+    and each gate explains what it answers itself, as it was built."""
+    asked: dict[str, Any] = {"symbol": "AAPL", "confidence": 0.9}
+    told = snapshot(1)
+    entry = told.parameters.add(threshold=0.6, threshold_scale=1, size_multiplier=0.5)
+    entry.scope.environment = PAPER
+    for built, verdict in (("OPEN", "REDUCE"), ("CLOSED", "DENY")):
+        gate = Gate(tmp_path / built, on_unavailable=built)
+        halted, half_open = (snapshot(number, parameters=told.parameters) for number in (1, 2))
+        halt(halted)
+        breaker(half_open, open_until_ns=gate.server_ns - SECOND_NS)
+        for each in (halted, half_open, snapshot(3, parameters=told.parameters)):
+            gate.hear(each)
+            if each.revision == 3:
+                gate.clock.pass_s(60)
+            why = gate.gate.explain(**asked)
+            assert why.answer == gate.gate.check(**asked)
+            found = {finding.rule: (finding.outcome, finding.message) for finding in why.findings}
+            assert found["threshold"] == ("PASS", "confidence reaches 0.6")
+            assert found["size"] == ("LIMIT", "size x 0.5")
+            assert why.answer.verdict == ("DENY" if each is halted else verdict)
+            if each is not halted:
+                assert found["fail_policy"][0] == ("LIMIT" if built == "OPEN" else "DENY")

@@ -209,9 +209,9 @@ def test_the_server_is_asked_without_a_lease_only_as_long_as_told(
     """A refusal of the request is the caller's to see; a server that is older is not."""
     tt = engine(**OPENED)
     tt.gate._running = True  # no watch: only the server can say
-    tt.gate.tick()
     asked: dict[str, Any] = {"signal_id": "s1", "symbol": "AAPL", "confidence": 0.9}
     assert tt.gate.check_or_ask(5, **asked).gate_source == "RPC"
+    tt.gate._keeper.end_start()  # as after a first attempt in vain
     fake.fail_next("UNIMPLEMENTED", rpc="ShouldAllowSignals")
     assert tt.gate.check_or_ask(5, **asked).codes == ("NO_LEASE", "FALLBACK")
     fake.fail_next("INVALID_ARGUMENT", "INVALID_FIELD", rpc="ShouldAllowSignals")

@@ -46,6 +46,7 @@ def test_a_halt_outlives_the_engine_and_the_sidecar(sidecar: Callable[..., Sidec
     with engine(server.address) as tt:
         assert eventually(lambda: "STICKY_DENIAL" in tt.allow(**ASKED).codes)
         assert tt.allow(intent="EXIT", **ASKED)
+        assert eventually(lambda: "STARTING" not in tt.allow(**ASKED).codes, 60)
         assert tt.allow(signal_id="s3", symbol="MSFT", confidence=0.9).codes[-1] == "FALLBACK"
         server.restart()
         assert eventually(lambda: tt.gate.state == "FRESH", 60)

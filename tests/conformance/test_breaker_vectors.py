@@ -8,21 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from trimtab_server.domain.breaker import (
-    Breaker,
-    BreakerRule,
-    Sample,
-    SampleKind,
-    granted,
-    observed,
-    probes_under_way,
-    reset,
-    ticked,
-    tripped_by_hand,
-)
+from trimtab_server.domain.breaker import granted, observed, probes_under_way, tripped_by_hand
+from trimtab_server.domain.breaker_record import Breaker, BreakerRule, Sample, SampleKind, reset
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.market_hours import MarketHours
 from trimtab_server.domain.signal_gate import BreakerKind, Scope, World
+from trimtab_server.domain.stale_data import ticked
 
 FILE = Path(__file__).parent / "vectors" / "breaker.json"
 TRACES: list[dict[str, Any]] = json.loads(FILE.read_text("utf-8"))["traces"]

@@ -126,6 +126,7 @@ class Trace:
             log_id=step.get("log_id", "log-1"),
             boot_id=step.get("boot_id", "boot-1"),
             revision=step["revision"] if told is None else int(told["revision"]),
+            former_log_ids=step.get("former_log_ids", ()),
         )
         message.server_time.CopyFrom(to_timestamp(self.start_ns + self.elapsed_ns))
         message.lease_ttl.CopyFrom(to_duration(6.0))

@@ -7,20 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_server.domain.breaker import (
+    cool_down_ns,
+    granted,
+    is_made_by,
+    observed,
+    probes_under_way,
+    rules_for,
+    state_changed,
+    tripped_by_hand,
+)
+from trimtab_server.domain.breaker_record import (
     Breaker,
     BreakerRule,
     BreakerState,
+    Probe,
     Sample,
     SampleKind,
-    cool_down_ns,
-    granted,
-    observed,
-    probes_under_way,
     reset,
-    rules_for,
-    state_changed,
-    ticked,
-    tripped_by_hand,
 )
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.signal_gate import BreakerKind, Scope, World
@@ -177,7 +180,27 @@ def test_a_probe_without_a_result_is_given_up() -> None:
     assert late.success_count == 0
     taken = granted(breaker, rule, "b", later + 10 * S)
     assert taken is not None
-    assert taken.probes == (("b", later + 10 * S),)
+    assert taken.probes == (Probe("b", later + 10 * S),)
+
+
+def test_a_probe_that_ended_counts_once() -> None:
+    """Neither another result of its signal, nor its grant when it is stored late, nor its signal
+    asking again makes it count a second time; its place is free for another signal."""
+    rule, later = replace(FAILURES, probe_count_max=1, success_count_min=2), NOW + 300 * S
+    asked = granted(_open(rule), rule, "a", later)
+    assert asked is not None
+    good = _sample(SampleKind.EXECUTED, later, "a")
+    ended = observed(asked, rule, [good], later)
+    assert (ended.success_count, probes_under_way(ended, rule, later)) == (1, ())
+    assert granted(ended, rule, "a", later) is None
+    assert granted(ended, rule, "a", later + 2 * rule.probe_timeout_ns) is None
+    assert observed(ended, rule, [good, good], later) == ended
+    other = granted(ended, rule, "b", later)
+    assert other is not None
+    assert not observed(other, rule, [good._replace(signal_id="b")], later).is_open
+    bad = _sample(SampleKind.EXECUTION_FAILED, later, "a")
+    again = observed(other, rule, [bad], later)
+    assert (again.trip_count, again.probes) == (2, ())
 
 
 def test_a_backtest_lives_in_the_time_of_its_samples() -> None:
@@ -212,36 +235,6 @@ def test_by_hand_it_is_open_for_exactly_as_long_as_ordered() -> None:
     assert observed(blank, None, lost, NOW) == blank
 
 
-def test_stale_data_opens_by_time_and_closes_by_data() -> None:
-    """Two looks in a row open it, two fresh readings close it; it has no probes, no cool-down."""
-    data = _sample(SampleKind.MARKET_DATA, NOW)
-    breaker = observed(_new(STALE), STALE, [data], NOW)
-    assert ticked(_new(STALE), STALE, NOW) == _new(STALE)
-    assert not ticked(ticked(breaker, STALE, NOW + 10 * S), STALE, NOW + 11 * S).is_open
-    breaker = ticked(ticked(breaker, STALE, NOW + 11 * S), STALE, NOW + 12 * S)
-    assert (breaker.is_open, breaker.open_until_ns, breaker.observed_value) == (True, None, 12.0)
-    assert granted(breaker, STALE, "a", NOW + 10**6 * S) is None
-    at = NOW + 20 * S
-    once = observed(breaker, STALE, [data._replace(time_ns=at), data, data], at)
-    assert (once.is_open, once.success_count) == (True, 1)
-    old = ticked(once, STALE, at + 11 * S)
-    assert old.success_count == 0
-    closed = observed(once, STALE, [data._replace(time_ns=at + S)], at + S)
-    assert (closed.is_open, closed.window) == (False, ((at + S, 0.0),))
-    # Data that was old when it came is no fresh data.
-    assert observed(once, STALE, [data._replace(time_ns=at + S)], at + 60 * S).is_open
-
-
-def test_stale_data_by_hand_waits_for_data_after_the_cool_down() -> None:
-    """Fresh data does not undo an operator's order before its time."""
-    breaker = tripped_by_hand(
-        Breaker(LIVE, SCOPE, BreakerKind.STALE_DATA), NOW, 60 * S, "venue down", "ann"
-    )
-    data = _sample(SampleKind.MARKET_DATA, NOW + 59 * S)
-    assert observed(breaker, None, [data], NOW + 61 * S).is_open
-    assert not observed(breaker, None, [data._replace(time_ns=NOW + 60 * S)], NOW + 61 * S).is_open
-
-
 def test_rules_find_the_breaker_of_a_sample() -> None:
     """By kind, environment and filter; `per` gives each value its own, and none told is none."""
     rule = replace(FAILURES, scope=Scope(source="bot"), per=("symbol", "model_name"))
@@ -254,6 +247,34 @@ def test_rules_find_the_breaker_of_a_sample() -> None:
     data = Sample(SampleKind.MARKET_DATA, RUN, SCOPE, "", NOW)
     assert not list(rules_for(data, [STALE]))
     assert list(rules_for(data._replace(world=LIVE), [STALE])) == [(STALE, Scope())]
+
+
+NAMES = st.sampled_from(["", "a", "b"])
+SCOPES = st.builds(Scope, NAMES, NAMES, NAMES, NAMES)
+MADE_RULES = st.builds(
+    BreakerRule,
+    st.just("rule"),
+    st.sampled_from([BreakerKind.STALE_DATA, BreakerKind.LOSS_RATE]),
+    st.just(1.0),
+    environments=st.sampled_from([(), (Environment.LIVE,), (Environment.PAPER,)]),
+    scope=SCOPES,
+    per=st.sets(st.sampled_from(Scope._fields)).map(tuple),
+)
+
+
+@given(MADE_RULES, SCOPES, st.sampled_from([LIVE, RUN]))
+def test_a_rule_makes_the_breakers_that_its_samples_go_to(
+    rule: BreakerRule, scope: Scope, world: World
+) -> None:
+    """A breaker of a scope is the rule's exactly when a sample of these names goes to it."""
+    is_stale = rule.kind is BreakerKind.STALE_DATA
+    told = Scope(*(has or own for has, own in zip(scope, rule.scope, strict=True)))
+    kind = SampleKind.MARKET_DATA if is_stale else SampleKind.OUTCOME
+    found = list(rules_for(Sample(kind, world, told, "", NOW), [rule]))
+    breaker = Breaker(world, scope, rule.kind, rule.name)
+    assert is_made_by(breaker, rule) == (found == [(rule, scope)])
+    assert not is_made_by(replace(breaker, rule="other"), rule)
+    assert not is_made_by(replace(breaker, kind=BreakerKind.DRAWDOWN), rule)
 
 
 @given(st.integers(1, 200), st.floats(0, 1), st.text("ab", max_size=3), st.text("xy", max_size=3))
@@ -333,7 +354,7 @@ def test_only_granted_probes_close_an_open_breaker(
         now += wait * S
         asked = granted(breaker, rule, sample.signal_id or "z", now) if wait % 3 else None
         if asked is not None:
-            given_out |= {name for name, _ in asked.probes}
+            given_out |= {each.signal_id for each in asked.probes}
             breaker = asked
         before = breaker
         fresh = sample._replace(time_ns=now)
@@ -344,7 +365,8 @@ def test_only_granted_probes_close_an_open_breaker(
             assert before.success_count == 2
         if breaker.trip_count > before.trip_count or not breaker.is_open:
             given_out = set()
-        assert len(breaker.probes) <= rule.probe_count_max
+        assert len(probes_under_way(breaker, rule, now)) <= rule.probe_count_max
+        assert len(breaker.probes) < rule.probe_count_max + rule.success_count_min
 
 
 @settings(deadline=None)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from trimtab_server.domain.breaker import BreakerRule
+from trimtab_server.domain.breaker_record import BreakerRule
 from trimtab_server.domain.breaker_rules import (
     GatePolicy,
     expected_trades_until,

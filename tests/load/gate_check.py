@@ -15,7 +15,7 @@ from statistics import median
 
 import trimtab_client
 from tests.load import mix
-from trimtab_client import GateSettings, RecorderSettings, signal_query
+from trimtab_client import RecorderSettings, signal_query
 
 _BURST = 1_000
 _LEASE_S_MAX = 10.0
@@ -45,7 +45,8 @@ def check_us(tt: trimtab_client.Trimtab, asked: Sequence[Question]) -> float:
     bursts = []
     for start in range(0, len(asked), _BURST):
         burst = asked[start : start + _BURST]
-        tt.flush(_FLUSH_S_MAX)
+        if tt.gate.state == "FRESH":
+            tt.flush(_FLUSH_S_MAX)
         begin_s = time.perf_counter()
         for signal_id, symbol, strategy, confidence in burst:
             check(
@@ -93,8 +94,8 @@ def main() -> None:
             environment="LIVE",
             address=_NOBODY,
             on_unavailable="OPEN",
-            settings=RecorderSettings(spool_mode="off"),
-            gate_settings=GateSettings(record_decisions=False),
+            # A ring for every decision: nobody takes them.
+            settings=RecorderSettings(spool_mode="off", events_max=1_000_000, bytes_max=1 << 30),
         ) as alone,
     ):
         if not tt.gate.wait_fresh(_LEASE_S_MAX):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from tests.store.log_events import an_event, unary
-from trimtab_server.domain.breaker import BreakerRule, Sample, SampleKind
+from trimtab_server.domain.breaker_record import BreakerRule, Sample, SampleKind
 from trimtab_server.domain.breaker_rules import GatePolicy
 from trimtab_server.domain.events import Environment, EventKind
 from trimtab_server.domain.gate_world import Decided, GateWorld, Order

@@ -14,14 +14,25 @@ from tests.loop.gate_world import (
     START_NS,
     FakeClock,
     Running,
+    an_order,
+    decided,
     losses,
     outcome,
     running,
     until,
 )
 from tests.store.conftest import Backend, backend, databases  # noqa: F401  (fixtures)
-from trimtab_server.domain.breaker import BreakerRule, BreakerState, Sample, SampleKind
+from trimtab_server.domain.breaker_record import (
+    Breaker,
+    BreakerRule,
+    BreakerState,
+    Probe,
+    Sample,
+    SampleKind,
+)
+from trimtab_server.domain.gate_world import key_of, with_reset
 from trimtab_server.domain.signal_gate import BreakerKind, GateReason, Scope
+from trimtab_server.loop import signal_gate as loop_signal_gate
 
 MOMENTUM = Scope("alpha", "momentum", "BTC-USDT", "")
 CARRY = Scope("alpha", "carry", "BTC-USDT", "")
@@ -101,6 +112,38 @@ async def test_a_cool_down_of_an_hour_ends_within_a_replay_of_a_minute(
         await until(lambda: not one.gate.held(RUN).breakers, "the end of the breaker")
         assert one.codes(RUN, MOMENTUM, later) == []
         assert one.gate.held(RUN).rules.revision == 2
+
+
+async def test_an_outcome_that_comes_before_its_grant_is_stored_counts_once(
+    backend: Backend,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The probe does not come back when its grant is stored, and a second outcome of the signal
+    counts no more than if it had been stored before."""
+    monkeypatch.setattr(loop_signal_gate, "_GRANTS_REST_S", 0.3)
+    async with running(backend.open()) as one:
+        await _open(one)
+        later = START_NS + 3_700 * NS
+        assert one.codes(RUN, MOMENTUM, later, "p-1") == [GateReason.PROBE_GRANTED]
+        won = partial(outcome, RUN, won=True, signal_id="p-1")
+        await one.monitored(await one.record(won(later + NS)))
+        await until(lambda: not one.gate.grants, "the storing of the grant")
+        await one.monitored(await one.record(won(later + 2 * NS)))
+        (breaker,) = (await one.gate.page(RUN, None, 10, include_closed=False)).breakers
+        assert breaker.success_count == 1
+        assert breaker.probes == (Probe("p-1", later, has_ended=True),)
+        await until(partial(_has_ended, one), "the word of it")
+        assert one.codes(RUN, MOMENTUM, later, "p-1") == [GateReason.PROBES_EXHAUSTED]
+        assert one.codes(RUN, MOMENTUM, later, "p-2") == [GateReason.PROBE_GRANTED]
+        await one.record(outcome(RUN, later + 3 * NS, won=True, signal_id="p-2"))
+        await until(lambda: not one.gate.held(RUN).breakers, "the end of the breaker")
+
+
+def _has_ended(one: Running) -> bool:
+    """Whether the sidecar knows of a probe that has ended."""
+    return any(
+        probe.has_ended for each in one.gate.held(RUN).breakers.values() for probe in each.probes
+    )
 
 
 async def test_probes_are_limited_and_survive_a_restart(backend: Backend) -> None:  # noqa: F811
@@ -183,6 +226,53 @@ async def test_data_that_stop_open_a_breaker_and_fresh_ones_close_it(
         await one.record(_bar(clock.now_ns - NS), _bar(clock.now_ns))
         await until(lambda: not one.gate.held(LIVE).breakers, "the end of the breaker")
         assert one.codes(LIVE, MOMENTUM, clock.now_ns) == []
+
+
+async def test_a_reset_while_data_are_missing_does_not_disarm(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """The breaker opens again by itself: it does not take new data to be armed."""
+    clock = FakeClock()
+    async with running(backend.open(), breakers=[STALE], clock=clock) as one:
+        await one.monitored(await one.record(_bar(START_NS)))
+        clock.now_ns += 70 * NS
+        await until(lambda: bool(one.gate.held(LIVE).breakers), "the breaker")
+        cleared = partial(with_reset, scope=Scope(), kind=None, include_narrower=True)
+        assert await one.gate.order(an_order(LIVE), decided(cleared)) == b"2"
+        await until(lambda: one.gate.held(LIVE).rules.revision == 3, "the breaker once more")
+        assert one.codes(LIVE, MOMENTUM, clock.now_ns) == OPEN
+
+
+async def test_what_a_rule_watched_under_a_former_policy_does_not_trip(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """A rule that had a breaker for each symbol has one for all now: the former ones, which get no
+    data any more, go with the start or are left alone; those that are open stay so."""
+    clock = FakeClock()
+    store = backend.open()
+    async with running(store, breakers=[STALE], clock=clock) as one:
+        await one.monitored(await one.record(_bar(START_NS)))
+    store = backend.reopen(store)
+    wide = replace(STALE, per=(), confirmation_count=1)
+    async with running(store, "two", [wide], clock) as one:
+        assert not (await one.gate.page(LIVE, None, 10, include_closed=True)).breakers
+        # As a sidecar that still has the former policy may store them.
+        former = Breaker(LIVE, Scope(symbol="BTC-USDT"), STALE.kind, "stale")
+        former = replace(former, window=((START_NS, 0.0),))
+        other = replace(former, scope=Scope(symbol="ETH-USDT"), is_open=True)
+        with store._database.writing() as writer:
+            gate = store.gate.held(writer, LIVE)
+            store.gate.keep(
+                writer, gate, {key_of(each): each for each in (former, other)}, [former, other]
+            )
+        clock.now_ns += 100 * NS
+        await one.monitored(await one.record(_bar(clock.now_ns)))
+        found = (await one.gate.page(LIVE, None, 10, include_closed=True)).breakers
+        assert {each.scope.symbol: each.is_open for each in found} == {
+            "": False,
+            "BTC-USDT": False,
+            "ETH-USDT": True,
+        }
 
 
 def _is_open(one: Running) -> bool:

@@ -18,6 +18,7 @@ from tests.loop.gate_world import (
     until,
 )
 from tests.store.conftest import Backend, backend, databases  # noqa: F401  (fixtures)
+from trimtab_server.domain.breaker_record import Probe
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.gate_world import (
     Altered,
@@ -36,12 +37,15 @@ from trimtab_server.domain.signal_gate import (
     TradingState,
     World,
 )
-from trimtab_server.errors import TrimtabError, Unavailable
+from trimtab_server.errors import Overloaded, TrimtabError, Unavailable
+from trimtab_server.loop import signal_gate as loop_signal_gate
 from trimtab_server.store.store import Store
 
 ALL = Scope()
 ALPHA = Scope("alpha", "momentum", "BTC-USDT", "")
 HALTED = [GateReason.HALTED]
+# A change reaches other sidecars within a second; the machine of a test may be slow.
+HEARD_S_MAX = 5.0
 
 
 def _halted(until_ns: int | None, scope: Scope, before: GateWorld) -> Altered:
@@ -97,7 +101,7 @@ async def test_a_change_through_one_sidecar_is_heard_by_the_other(
     ):
         woken = two.gate.change(LIVE)
         await halt(one)
-        await asyncio.wait_for(woken.wait(), 20)
+        await asyncio.wait_for(woken.wait(), HEARD_S_MAX)
         assert two.codes(LIVE, ALPHA, START_NS) == HALTED
         await trip(two, RUN, 1)
         await until(lambda: bool(one.gate.held(RUN).breakers), "the breaker")
@@ -158,7 +162,25 @@ async def test_it_answers_while_the_database_is_away(
             assert len(one.gate.grants) == 1
         await until(lambda: not one.gate.grants, "the storing of the probe")
         (breaker,) = (await one.gate.page(RUN, None, 10, include_closed=False)).breakers
-        assert breaker.probes == (("s-1", START_NS + NS),)
+        assert breaker.probes == (Probe("s-1", START_NS + NS),)
+
+
+async def test_orders_that_wait_are_limited(
+    backend: Backend,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of many at once, previews among them, those beyond the limit are refused with a delay and
+    without a trace; the others are carried out, and then there is room again."""
+    monkeypatch.setattr(loop_signal_gate, "_ORDERS_MAX", 8)
+    async with running(backend.open(), with_monitor=False) as one:
+        previews = [one.gate.preview(an_order(LIVE), decided(Altered)) for _ in range(2)]
+        orders = [halt(one, scope=Scope(f"s-{i}")) for i in range(10)]
+        found = await asyncio.gather(*previews, *orders, return_exceptions=True)
+        refused = [each for each in found if isinstance(each, Overloaded)]
+        assert [each.reason for each in refused] == [Reason.OVERLOADED] * 4
+        assert all(each.retry_after_s is not None for each in refused)
+        assert found[2:8] == [b"1", b"2", b"3", b"4", b"5", b"6"]
+        assert await halt(one, scope=Scope("late")) == b"7"
 
 
 async def test_a_halt_ends_by_itself_and_a_restart_ends_none(backend: Backend) -> None:  # noqa: F811

@@ -4,7 +4,7 @@ import pytest
 
 from tests.rpc.samples import KINDS, an_event
 from trimtab.v1 import event_pb2 as ev
-from trimtab_server.domain.breaker import SampleKind
+from trimtab_server.domain.breaker_record import SampleKind
 from trimtab_server.domain.signal_gate import Scope, World
 from trimtab_server.rpc.samples import sample_of
 

@@ -216,6 +216,28 @@ def test_a_restored_log_is_another_log(files: Backend, tmp_path: Path) -> None:
         assert inspection.log()[:2] == (store.log_id, 7)
 
 
+def test_a_restored_log_remembers_which_logs_it_was(files: Backend, tmp_path: Path) -> None:
+    """Its own former identities and those of what it took the place of, newest first and each once,
+    up to 64; a log that was never restored remembers none."""
+    store = _filled(files)
+    assert store.former_log_ids == ()
+    copy = tmp_path / "copy.db"
+    back_up(files.url(), copy, force=False)
+    files.close()
+    first, second = UUID(int=8), UUID(int=9)
+    restore(copy, files.url(), lambda: first, 1)
+    restore(copy, files.url(), lambda: second, 1)
+    again = files.open()
+    assert again.log_id == str(second)
+    assert again.former_log_ids == (str(first), store.log_id)
+    files.close()
+    for number in range(100, 170):
+        renew(files.url(), "power_loss", lambda n=number: UUID(int=n), 1, time.monotonic)  # type: ignore[misc]
+    former = files.open().former_log_ids
+    files.close()
+    assert former == tuple(str(UUID(int=n)) for n in range(168, 104, -1))
+
+
 def test_what_a_crash_left_is_kept_whole_and_spoils_nothing(files: Backend, tmp_path: Path) -> None:
     """The write-ahead log of the former database goes with it and not into the new one."""
     store = _filled(files)
@@ -309,7 +331,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(files: Backend, tmp_
         gate = ("gate_worlds", "gate_states", "gate_breakers", "gate_changes")
         for table in ("stations", "pruned_kinds", *gate):
             connection.execute(f"DROP TABLE {table}")
-        for column in ("gate_generation", "gate_floor", "gate_policy"):
+        for column in ("gate_generation", "gate_floor", "gate_policy", "former_log_ids"):
             connection.execute(f"ALTER TABLE log DROP COLUMN {column}")
         connection.execute("ALTER TABLE log DROP COLUMN restore_time_ns")
         connection.execute("ALTER TABLE producers DROP COLUMN stream_key")
@@ -328,6 +350,7 @@ def test_a_log_that_was_put_back_otherwise_gets_a_new_identity(backend: Backend)
     assert _renewed(backend, 99)[:4] == (str(NEW_ID), 1, _created(backend), 99)
     again = backend.open()
     assert (again.log_id, _bodies(again)) == (str(NEW_ID), [b"body-1"])
+    assert again.former_log_ids == (store.log_id,)
 
 
 def _created(backend: Backend) -> int:

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from tests.store.conftest import Backend
-from trimtab_server.domain.breaker import Breaker, granted
+from trimtab_server.domain.breaker import granted
+from trimtab_server.domain.breaker_record import Breaker, BreakerRule, Probe
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.gate_world import (
     Altered,
@@ -24,7 +25,7 @@ from trimtab_server.domain.gate_world import (
 )
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.domain.signal_gate import BreakerKind, Scope, StateEntry, TradingState, World
-from trimtab_server.errors import TrimtabError
+from trimtab_server.errors import StaleEtag, TrimtabError
 from trimtab_server.store import gate as store_gate
 from trimtab_server.store.gate import GateLimits
 from trimtab_server.store.store import Store
@@ -85,7 +86,10 @@ def full_breaker(world: World = LIVE, **fields: object) -> Breaker:
         reason="5 losses",
         actor="",
         revision=0,
-        probes=(("s-1", 1_700_000_300_123_456_790), ("s-2", 1_700_000_300_123_456_791)),
+        probes=(
+            Probe("s-1", 1_700_000_300_123_456_790),
+            Probe("s-2", 1_700_000_300_123_456_791, has_ended=True),
+        ),
         success_count=1,
         breach_count=2,
         window=((1_700_000_000_123_456_789, 0.1), (1_700_000_000_123_456_790, -1e-9)),
@@ -126,6 +130,7 @@ def test_a_stale_etag_changes_nothing(backend: Backend) -> None:
     store.change_gate(order, partial(decided_halt, ALL))
     with pytest.raises(TrimtabError) as refused:
         store.change_gate(an_order(etag="0"), partial(decided_halt, Scope("alpha")))
+    assert isinstance(refused.value, StaleEtag)
     assert (refused.value.reason, refused.value.metadata) == (Reason.ETAG_STALE, {"etag": "1"})
     assert everything(store)[LIVE].revision == 1
 
@@ -152,7 +157,7 @@ def test_only_what_a_signal_notices_moves_the_revision(backend: Backend) -> None
     assert store.gate.since(-1, 0).generation == 0
     opened = replace(shut, is_open=True, open_until_ns=5)
     assert keep(store, opened, shut).revision == 1
-    probed = replace(opened, probes=(("s-1", 9),))
+    probed = replace(opened, probes=(Probe("s-1", 9),))
     assert keep(store, probed, opened).revision == 1
     assert store.gate.since(-1, 0).generation == 2
     assert keep(store, shut, probed).revision == 2
@@ -205,9 +210,32 @@ def test_a_full_world_takes_no_more_orders_but_lets_go(backend: Backend) -> None
     assert halt(store, scope=Scope("b")).revision == 3
 
 
+def test_everything_can_be_halted_in_a_full_world(backend: Backend) -> None:
+    """Neither states nor breakers stand in the way of a halt of all; nor do breakers in the way of
+    a halt of some, nor states in the way of a trip by hand."""
+    store = _limited(backend, rules_max=2)
+    for name in "abc":
+        keep(store, full_breaker(scope=Scope(name)))
+    for name in "de":
+        halt(store, scope=Scope(name))
+    assert {each.scope for each in halt(store).states} == {Scope("d"), Scope("e"), ALL}
+    halt(store)
+    with pytest.raises(TrimtabError, match="trading states"):
+        halt(store, scope=Scope("f"))
+    by_hand = BreakerKey(ALL, LOSSES, "")
+    with pytest.raises(TrimtabError, match="open breakers") as refused:
+        store.change_gate(an_order(), partial(decided_trip, by_hand))
+    assert refused.value.reason is Reason.TOO_MANY_RULES
+    for name in "abc":
+        keep(store, full_breaker(scope=Scope(name), is_open=False), full_breaker(scope=Scope(name)))
+    assert store.change_gate(an_order(), partial(decided_trip, by_hand)).answer == b"tripped"
+
+
 def test_closed_breakers_make_room_the_oldest_first(backend: Backend) -> None:
-    """What is open never goes; what was looked at last stays."""
-    store = _limited(backend, rules_max=3)
+    """What is open never goes; what was looked at last stays, however many states there are."""
+    store = _limited(backend, rules_max=2)
+    for name in "xy":
+        halt(store, scope=Scope(name))
     keep(store, full_breaker(scope=Scope("open")))
     for name in ("a", "b", "c"):
         keep(store, full_breaker(scope=Scope(name), is_open=False))
@@ -272,8 +300,8 @@ def test_a_breaker_tripped_by_hand_leaves_nothing_behind(backend: Backend) -> No
 
 
 def test_probes_are_kept_and_forgotten_with_their_breaker(backend: Backend) -> None:
-    """A probe that was granted in memory is stored once; for a breaker that closed meanwhile it
-    means nothing."""
+    """A probe that was granted in memory is stored once; for a breaker that closed meanwhile, or
+    when its outcome has been seen before it was stored, it means nothing."""
     store = backend.open()
     whole = keep(store, full_breaker(probes=())).breakers[0]
     assert whole.open_until_ns is not None
@@ -288,27 +316,39 @@ def test_probes_are_kept_and_forgotten_with_their_breaker(backend: Backend) -> N
     assert store.gate.keep_grants(grants, may) == 2
     assert store.gate.keep_grants(grants, may) == 0
     (found,) = everything(store)[LIVE].breakers
-    assert found.probes == (("s-9", whole.open_until_ns + 1),)
+    assert found.probes == (Probe("s-9", whole.open_until_ns + 1),)
     assert found.revision == whole.revision
+    ended = replace(found, probes=(found.probes[0]._replace(has_ended=True),), success_count=1)
+    keep(store, ended, found)
+    assert store.gate.keep_grants(grants, may) == 0
+    assert everything(store)[LIVE].breakers == (ended,)
 
 
 def test_another_policy_moves_live_and_paper(backend: Backend) -> None:
     """Clients that hold a snapshot of the former get the new one; runs keep theirs. Closed breakers
-    of rules that are no more go, open ones stay: a restart never re-arms trading."""
+    that no rule would make any more go, open ones stay: a restart never re-arms trading."""
     store = backend.open()
-    store.gate.start("one", ["losses"])
+    rule = BreakerRule("losses", LOSSES, 5, per=("source", "strategy", "symbol"))
+    store.gate.start("one", [rule])
     halt(store, run("one"))
     keep(store, full_breaker())
-    keep(store, full_breaker(scope=Scope("beta"), is_open=False))
-    store.gate.start("one", ["losses"])
+    for world in (LIVE, run("one")):
+        keep(store, full_breaker(world, scope=Scope("beta"), is_open=False))
+        keep(store, full_breaker(world, scope=Scope("beta", "s"), is_open=False))
+    store.gate.start("one", [])
     assert everything(store)[LIVE].revision == 1
-    store.gate.start("two", ["others"])
+    assert len(store.gate.page(LIVE, None, 10, include_closed=True).breakers) == 3
+    store.gate.start("two", [replace(rule, per=("source",))])
     found = everything(store)
     assert {world: each.revision for world, each in found.items()} == {
         LIVE: 2,
         PAPER: 1,
         run("one"): 1,
     }
+    for world, scopes in ((LIVE, ["alpha", "beta"]), (run("one"), ["beta"])):
+        page = store.gate.page(world, None, 10, include_closed=True)
+        assert [each.scope.source for each in page.breakers] == scopes
+    store.gate.start("three", [])
     page = store.gate.page(LIVE, None, 10, include_closed=True)
     assert [each.is_open for each in page.breakers] == [True]
 

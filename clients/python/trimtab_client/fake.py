@@ -78,7 +78,7 @@ class FakeSidecar:
         self.window = event_service_pb2.Window(event_count=window_events, bytes=window_bytes)
         self.log = FakeLog(event_bytes_max, now_ns)
         self.now_ns = now_ns
-        self.gate = FakeGate(lambda: self.log.log_id, now_ns)
+        self.gate = FakeGate(self.log, now_ns)
         self.drop_acks = False
         self.serving = True
         self.opened_count = 0

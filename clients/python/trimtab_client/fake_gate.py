@@ -17,7 +17,7 @@ import grpc
 from trimtab.v1 import signal_gate_service_pb2 as pb
 from trimtab_client.errors import FieldViolation
 from trimtab_client.event import ENVIRONMENT, Time, Word, to_duration, to_timestamp
-from trimtab_client.fake_log import Refusal
+from trimtab_client.fake_log import FakeLog, Refusal
 from trimtab_client.gate_answer import (
     BREAKER_KIND,
     FRESH,
@@ -66,8 +66,8 @@ class FakeGate:
     hangs. lease_ttl_s, parameters, calibrators, fallback, fail_policy may be set by a test, before
     a world is asked or followed by `changed_policy`."""
 
-    def __init__(self, log_id: Callable[[], str], now_ns: Callable[[], int]) -> None:
-        """log_id: of the fake's log, as it is now. now_ns: its clock."""
+    def __init__(self, log: FakeLog, now_ns: Callable[[], int]) -> None:
+        """log: of the fake, whose identity watchers are told. now_ns: its clock."""
         self.changed = threading.Condition()
         self.boot_id = str(uuid.uuid4())
         self.lease_ttl_s = 5.0
@@ -79,7 +79,7 @@ class FakeGate:
             confidence_threshold=0.75, confidence_multiplier=0.8, max_position_fraction=0.02
         )
         self.fail_policy = pb.FAIL_POLICY_AS_BUILT
-        self._log_id = log_id
+        self._log = log
         self._now_ns = now_ns
         self._worlds: dict[World, FakeWorld] = {}
         self._orders: dict[str, tuple[bytes, Any]] = {}
@@ -211,7 +211,9 @@ class FakeGate:
 
     def message(self, environment: int, run_id: str) -> pb.WatchSignalGateResponse:
         """What a watcher is sent now, without the snapshot."""
-        made = pb.WatchSignalGateResponse(log_id=self._log_id(), boot_id=self.boot_id)
+        log_id, former = self._log.identity
+        made = pb.WatchSignalGateResponse(log_id=log_id, boot_id=self.boot_id)
+        made.former_log_ids.extend(former)
         made.revision = self.world(environment, run_id).revision
         made.server_time.CopyFrom(to_timestamp(self._now_ns()))
         made.lease_ttl.CopyFrom(to_duration(self.lease_ttl_s))

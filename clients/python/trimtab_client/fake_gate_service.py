@@ -75,12 +75,13 @@ class GateService:
         while context.is_active():
             with gate.changed:
                 message = gate.message(*world)
-                if told != (message.log_id, message.boot_id, message.revision):
+                present = (message.log_id, message.boot_id, message.revision)
+                if told != present:
                     message.snapshot.CopyFrom(gate.snapshot(*world))
-                    told = (message.log_id, message.boot_id, message.revision)
             if not gate.mute:
                 yield message
-            self._wait(context, world, told, gate.lease_ttl_s / 3)
+                told = present
+            self._wait(context, world, present, gate.lease_ttl_s / 3)
 
     def _wait(self, context: Any, world: World, told: Any, wait_s: float) -> None:
         """Until something changed, the call ended, or a renewal is due."""

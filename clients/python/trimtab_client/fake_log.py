@@ -23,6 +23,7 @@ from trimtab_client.event import (
 
 _REJECTED_COUNT_MAX = 1_000
 _PREFIX_BYTES = 4_096
+_FORMER_MAX = 64
 _BACKTEST = ENVIRONMENT("BACKTEST", "environment")
 
 
@@ -127,7 +128,8 @@ class FakeLog:
 
     def __init__(self, event_bytes_max: int, now_ns: Callable[[], int] = time.time_ns) -> None:
         self.changed = threading.Condition()
-        self.log_id = str(uuid.uuid4())
+        # The log_id, and those of the logs that it was restored from, newest first.
+        self.identity: tuple[str, tuple[str, ...]] = (str(uuid.uuid4()), ())
         self.events: list[Event] = []
         self.rejected: list[event_service_pb2.RejectedEvent] = []
         self.duplicate_count = 0
@@ -135,6 +137,11 @@ class FakeLog:
         self._now_ns = now_ns
         self._contents: dict[str, tuple[bytes, int]] = {}
         self._producers: dict[str, Producer] = {}
+
+    @property
+    def log_id(self) -> str:
+        """Identity of the log."""
+        return self.identity[0]
 
     def producer(self, producer_id: str) -> Producer:
         """The producer with this id, made at first sight."""
@@ -241,7 +248,7 @@ class FakeLog:
 
     def restore(self, through_sequence: int) -> None:
         """As a database restored from a backup: forgets what came later, under a new log_id."""
-        self.log_id = str(uuid.uuid4())
+        self.identity = (str(uuid.uuid4()), (self.log_id, *self.identity[1])[:_FORMER_MAX])
         del self.events[through_sequence:]
         self._contents = {e: c for e, c in self._contents.items() if c[1] <= through_sequence}
         for producer in self._producers.values():

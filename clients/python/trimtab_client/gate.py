@@ -90,7 +90,7 @@ class SignalGate(LocalCheck):
             )
         super().__init__(
             world,
-            LeaseKeeper(world, self._memory),
+            LeaseKeeper(world, self._memory, has_watch=make_channel is not None),
             decisions,
             built_closed=on_unavailable == "CLOSED",
             monotonic_ns=monotonic_ns,
@@ -136,16 +136,26 @@ class SignalGate(LocalCheck):
         if not self._running:
             self.start()
         question = Question(strategy, symbol, model_name, intent, side)
-        lease = self._keeper.lease
-        now_ns = self._monotonic_ns()
+        # What was last heard decides whether the server's word counts.
+        if not self._keeper.looked:
+            self._keeper.look()
+        lease, now_ns = self._keeper.lease, self._monotonic_ns()
         answer = self._judge(lease, now_ns, question, confidence, event_time_ns)
-        if answer.state != FRESH or "ASK_REQUIRED" in answer.codes:
+        if self._may_ask(answer):
             told = self._ask(timeout_s, signal_id, question, confidence, event_time_ns)
             answer = answer if told is None else told
         self._note(
             signal_id, symbol, strategy, model_name, event_time_ns, self._monotonic_ns(), answer
         )
         return answer
+
+    def _may_ask(self, answer: GateAnswer) -> bool:
+        """Whether the server may know better. Its answer does not tell which log it is from: where
+        snapshots are refused, or only a lease ends a denial, it counts for nothing."""
+        codes = answer.codes
+        if self._keeper.refusal or "STICKY_DENIAL" in codes:
+            return False
+        return answer.state != FRESH or "ASK_REQUIRED" in codes
 
     def _ask(
         self,
@@ -192,7 +202,15 @@ class SignalGate(LocalCheck):
 
     def apply(self, message: Heard) -> Intake:
         """Takes a message as the watch does: a snapshot or a renewal; what became of it."""
-        intake = self._keeper.take(message, self._monotonic_ns())
+        override = self._override()
+        intake = self._keeper.take(
+            message,
+            self._monotonic_ns(),
+            self._event_ns if self.is_backtest else None,
+            overridden=override is not None
+            and not any(override.scope)
+            and override.holds_at(self._wall_ns()),
+        )
         self._ask_all = intake is Intake.UNUSABLE
         self._background.wake()
         return intake
@@ -242,12 +260,12 @@ class SignalGate(LocalCheck):
             lease_age_s=(now_ns - lease.arrival_ns) / 1e9 if lease.ttl_ns else None,
             opened_count=watch.opened_count if watch else 0,
             last_error=watch.last_error if watch else "",
-            refused=keeper.refused_revision is not None,
+            refused=bool(keeper.refusal),
             refused_count=keeper.refused_count,
             log_change_count=keeper.log_change_count,
             memory_path=str(self._memory.path) if self._memory else "",
             memory_error=keeper.memory_error,
-            unreadable=keeper.unreadable,
+            unreadable=lease.unreadable,
             override=str(background.override or ""),
             recorded_count=decisions.recorded_count if decisions else 0,
             pending_count=len(decisions.ring) if decisions else 0,
@@ -293,6 +311,7 @@ class SignalGate(LocalCheck):
             request=self._request,
             take=lambda message: self.apply(message) is not Intake.UNUSABLE,
             ended=self._watch_ended,
+            tried=self._keeper.end_start,
             ttl_s=lambda: self._keeper.lease.ttl_ns / 1e9,
             monotonic_ns=self._monotonic_ns,
         )

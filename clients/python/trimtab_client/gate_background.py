@@ -60,7 +60,8 @@ class GateBackground:
         self._looked_ns = -FOREVER_NS
         self._spent: GateOverride | None = None
         self._complaint = ""
-        # In force while no lease is held; looked for by this thread only.
+        # In force while no lease is held, or another log's is refused; looked for by this thread
+        # only.
         self.override: GateOverride | None = None
         self._reset_threads()
 
@@ -146,7 +147,8 @@ class GateBackground:
 
     def _look_for_override(self) -> None:
         now_ns = self._monotonic_ns()
-        if self._keeper.lease.state_at(now_ns) not in (NO_LEASE, EXPIRED):
+        has_lease = self._keeper.lease.state_at(now_ns) not in (NO_LEASE, EXPIRED)
+        if has_lease and not self._keeper.refuses_log:
             self.override, self._looked_ns = None, -FOREVER_NS
             return
         if self._override_file is None or now_ns - self._looked_ns < _OVERRIDE_LOOK_NS:

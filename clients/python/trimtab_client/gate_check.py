@@ -75,10 +75,11 @@ class LocalCheck:
         """Whether a signal may be emitted: true, or false with its reasons.
 
         signal_id: the id that the signal has or will have; without one nothing is recorded. intent:
-        ENTRY, REDUCE or EXIT. Names that are not told could be anything: rules for one of them then
-        bind. confidence: 0 to 1 as the generator claims it. event_time_ns: the engine's time,
-        nanoseconds UTC; BACKTEST needs it, its rules run on it. Takes no lock, does no I/O.
-        ValueError and TypeError name the argument at fault.
+        ENTRY, REDUCE or EXIT. Names that are not told could be anything: trading states and
+        breakers for one of them then bind, parameters do not. confidence: 0 to 1 as the generator
+        claims it. event_time_ns: the engine's time, nanoseconds UTC; BACKTEST needs it, its rules
+        run on it. Never gets a probe of a half-open breaker: `check_or_ask` does. Takes no lock,
+        does no I/O. ValueError and TypeError name the argument at fault.
         """
         if not self._running:
             self.start()
@@ -182,8 +183,10 @@ class LocalCheck:
             plan = lease.rules.plan(question, at_ns, state)
             answer = plan.answer(confidence) if plan.fixed is None else plan.fixed
             if answer is None:
+                asked, _ = lease.rules.asked(question)
+                closed = self._built_closed
                 return fail_answer(
-                    lease.rules, state, plan.asking, confidence, built_closed=self._built_closed
+                    lease.rules, asked, state, plan.asking, confidence, built_closed=closed
                 )
             return answer
         asked, intent = lease.rules.asked(question)
@@ -198,9 +201,9 @@ class LocalCheck:
             lease.rules,
             self._event_ns if self.is_backtest else lease.server_ns,
             state,
-            keeper.looked,
-            keeper.unreadable,
-            keeper.refused_revision is not None,
+            lease.is_starting,
+            lease.unreadable,
+            keeper.refusal,
             override,
             self._built_closed,
         )

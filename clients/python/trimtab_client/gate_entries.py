@@ -61,7 +61,7 @@ class BreakerRule(NamedTuple):
 
     def asking(self) -> GateReason:
         """Why only the server can answer while it is half-open."""
-        words = f"{self._name}: half-open, only the sidecar grants probes"
+        words = f"{self._name}: half-open, only the sidecar grants probes: ask it (check_or_ask)"
         return GateReason("ASK_REQUIRED", words, self.scope, None, self.kind)
 
     @property

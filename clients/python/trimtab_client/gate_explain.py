@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from trimtab_client.gate_answer import FRESH, STALE, GateAnswer, GateScope
 from trimtab_client.gate_entries import ENTRY, FOREVER_NS
-from trimtab_client.gate_offline import LastHeard
+from trimtab_client.gate_offline import LastHeard, tuned
+from trimtab_client.gate_plan import applied
 from trimtab_client.gate_rules import GateRules
 
 
@@ -56,7 +57,7 @@ def explanation(answer: GateAnswer, asked: Asked, heard: LastHeard) -> GateExpla
         found += _states(rules, asked, asked.at_ns)
         if asked.intent == ENTRY:
             found += _breakers(rules, asked, asked.at_ns)
-            found += _parameters(rules, asked, answer)
+            found += _parameters(rules, asked)
             if "ASK_REQUIRED" in answer.codes:
                 found.append(_fail_policy(answer, heard))
     elif asked.intent == ENTRY:
@@ -65,7 +66,7 @@ def explanation(answer: GateAnswer, asked: Asked, heard: LastHeard) -> GateExpla
             GateFinding("breaker", "DENY", rule.denial().message, rule.scope)
             for rule in rules.concerned(asked.scope).breakers
         ]
-        found += _absent(answer, heard)
+        found += _absent(answer, heard, asked)
     return GateExplanation(answer, tuple(found))
 
 
@@ -94,8 +95,9 @@ def _breakers(rules: GateRules, asked: Asked, at_ns: int) -> Iterator[GateFindin
         yield GateFinding("breaker", *said, rule.scope)
 
 
-def _parameters(rules: GateRules, asked: Asked, answer: GateAnswer) -> Iterator[GateFinding]:
-    table = rules.concerned(asked.scope).calibrator
+def _parameters(rules: GateRules, asked: Asked) -> Iterator[GateFinding]:
+    concerned = rules.concerned(asked.scope)
+    table, told = concerned.calibrator, applied(concerned.parameters)
     if table is None:
         yield GateFinding("calibrator", "INFO", "none is in production")
     elif asked.confidence is None:
@@ -103,34 +105,34 @@ def _parameters(rules: GateRules, asked: Asked, answer: GateAnswer) -> Iterator[
     else:
         words = f"version {table.version}: {asked.confidence:g} becomes"
         yield GateFinding("calibrator", "INFO", f"{words} {table.probability(asked.confidence)}")
-    if answer.threshold is None:
+    if told.threshold is None:
         yield GateFinding("threshold", "PASS", "none is told")
     else:
-        codes = ("CONFIDENCE_MISSING", "NOT_CALIBRATED", "BELOW_THRESHOLD")
-        denial = next((r for r in answer.reasons if r.code in codes), None)
-        words = f"{answer.threshold_scale.lower()} reaches {answer.threshold:g}"
-        said = ("PASS", words) if denial is None else ("DENY", denial.message)
-        yield GateFinding("threshold", *said, denial.scope if denial else None)
-    limit = next((r for r in answer.reasons if r.code == "SIZE_LIMITED"), None)
-    said = ("PASS", "not limited") if limit is None else ("LIMIT", limit.message)
-    yield GateFinding("size", *said, limit.scope if limit else None)
+        # Not from the answer: what else denies keeps silent about them.
+        said = tuned(rules, asked.scope, asked.confidence)
+        words = f"{told.threshold_scale.lower()} reaches {told.threshold:g}"
+        outcome = ("PASS", words) if said else ("DENY", said.reasons[0].message)
+        yield GateFinding("threshold", *outcome, told.threshold_scope)
+    limits = told.limit_reasons()
+    outcome = ("LIMIT", limits[0].message) if limits else ("PASS", "not limited")
+    yield GateFinding("size", *outcome, told.size_scope if limits else None)
 
 
-def _absent(answer: GateAnswer, heard: LastHeard) -> Iterator[GateFinding]:
-    if not heard.looked:
-        yield GateFinding("memory", "DENY", "not looked for yet")
-        return
+def _absent(answer: GateAnswer, heard: LastHeard, asked: Asked) -> Iterator[GateFinding]:
+    if heard.is_starting:
+        yield GateFinding("memory", "DENY", answer.reasons[-1].message)
     if heard.unreadable:
         yield GateFinding("memory", "DENY", heard.unreadable)
     elif heard.judged_ns > -FOREVER_NS:
         yield GateFinding("memory", "INFO", f"last heard at {heard.judged_ns} ns UTC")
-    if heard.refused:
-        yield GateFinding("memory", "INFO", "the sidecar's snapshots are refused: it is older")
+    if heard.refusal:
+        yield GateFinding("memory", "INFO", heard.refusal)
     if "STICKY_DENIAL" in answer.codes:
         yield GateFinding("sticky", "DENY", "what was heard last denied it")
     said = "none is in force" if heard.override is None else str(heard.override)
     yield GateFinding("override", "PASS" if "LOCAL_OVERRIDE" in answer.codes else "INFO", said)
-    if "STICKY_DENIAL" not in answer.codes:
+    if "STICKY_DENIAL" not in answer.codes and not heard.is_starting:
+        yield from _parameters(heard.rules, asked)
         yield _fail_policy(answer, heard)
 
 
@@ -143,6 +145,6 @@ def _fail_policy(answer: GateAnswer, heard: LastHeard) -> GateFinding:
     rule = heard.rules.fallback
     words = (
         f"fallback: confidence {rule.confidence_threshold:g} is needed, at most"
-        f" {rule.max_position_fraction:g} of equity"
+        f" {rule.max_position_fraction:g} of equity, and never more than the parameters allow"
     )
     return GateFinding("fail_policy", "LIMIT" if answer else "DENY", words)

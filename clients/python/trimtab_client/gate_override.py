@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime, timedelta
+import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from trimtab_client.gate_answer import GateScope
 from trimtab_client.gate_memory import file_name, gate_directory
 
 _BYTES_MAX = 64 * 1024
-_LASTS_S_MAX = 366 * 86_400
+_LASTS_S_MIN, _LASTS_S_MAX = 1e-6, 366 * 86_400
 _REASON_CHARS_MAX = 1_024
 _REQUIRED = ("actor", "reason", "expires")
 _NAMES = ("strategy", "symbol", "model_name")
@@ -82,38 +83,73 @@ def write_override(
     trading state or breaker: what then passes is the fallback rule's, in a gate built OPEN.
 
     expires: an aware datetime or nanoseconds UTC, after now; or lasts_s: seconds from now, above 0.
-    actor: 1 to 64 characters; reason: 1
-    to 1,024. ValueError naming the argument, OSError.
+    actor: 1 to 64 characters; reason: 1 to 1,024. Only the owner of the folder can read it, also
+    when root writes it. ValueError and TypeError naming the argument, OSError.
     """
     now = datetime.now(UTC)
-    if (expires is None) == (lasts_s is None):
-        raise ValueError("expires: tell either it or lasts_s")
-    if lasts_s is not None:
-        if not 0 < lasts_s < _LASTS_S_MAX:
-            raise ValueError(f"lasts_s: must be above 0 and below {_LASTS_S_MAX:,}")
-        expires = now + timedelta(seconds=lasts_s)
-    assert expires is not None
     content = {
         "actor": actor,
         "reason": reason,
-        "expires": _rfc3339(to_ns(expires, "expires")),
+        "expires": _rfc3339(_expires_ns(to_ns(now), expires, lasts_s)),
         "written": _rfc3339(to_ns(now)),
         "strategy": strategy,
         "symbol": symbol,
         "model_name": model_name,
     }
     told = {name: value for name, value in content.items() if value != ""}
-    if parsed_override(told).expires_ns <= to_ns(now):
-        raise ValueError("expires: must be after now")
+    parsed_override(told)
     if not 1 <= len(source) <= NAME_CHARS_MAX:
         raise ValueError(f"source: needs 1 to {NAME_CHARS_MAX} characters")
     path = override_path(source, environment, gate_dir)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
-    beside.chmod(0o600)
-    beside.replace(path)
+    _make_folder(path.parent)
+    _replace(path, json.dumps(told, indent=2) + "\n")
     return path
+
+
+def _expires_ns(now_ns: int, expires: Time | None, lasts_s: float | None) -> int:
+    """When it expires, by whichever was told; ValueError, TypeError naming that."""
+    if lasts_s is None:
+        if expires is None:
+            raise ValueError("expires: required, or lasts_s")
+        expires_ns = to_ns(expires, "expires")
+        # What is written ends with the microsecond.
+        if expires_ns // 1_000 <= now_ns // 1_000:
+            raise ValueError("expires: must be after now")
+        return expires_ns
+    if expires is not None:
+        raise ValueError("lasts_s: tell either it or expires")
+    if isinstance(lasts_s, bool) or not isinstance(lasts_s, int | float):
+        raise TypeError(f"lasts_s: must be a number, not {type(lasts_s).__name__}")
+    if not _LASTS_S_MIN <= lasts_s < _LASTS_S_MAX:
+        raise ValueError(f"lasts_s: must be at least 0.000001 and below {_LASTS_S_MAX:,}")
+    return now_ns + int(lasts_s * 1e9)
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes it and what is missing above; made by root they are the owner's of what was there."""
+    if folder.exists():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    if os.geteuid() == 0:
+        above = folder.parent.stat()
+        os.chown(folder, above.st_uid, above.st_gid, follow_symlinks=False)
+
+
+def _replace(path: Path, content: str) -> None:
+    """Replaces the file; it can be read by the owner of its folder alone, also when root writes."""
+    # By a name that nobody could have put a link under.
+    descriptor, beside = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+            if os.geteuid() == 0:
+                folder = path.parent.stat()
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
 
 
 def read_override(

@@ -77,6 +77,7 @@ class GateRules:
         self.plans: dict[Any, Plan] = {}
         self.stale_plans: dict[Any, Plan] = {}
         self._denials: dict[Any, tuple[GateReason, ...]] = {}
+        self._tunings: dict[GateScope, Plan] = {}
 
     def plan(self, question: Question, at_ns: int, state: str) -> Plan:
         """The plan for a question at a time of the world's clock, under a FRESH or STALE lease;
@@ -118,6 +119,21 @@ class GateRules:
             tuple(p for p in self.parameters if p.scope.covers(asked)),
             next(own, None) or next(shared, None),
         )
+
+    def tuning(self, asked: GateScope) -> Plan:
+        """What the parameters alone say about an ENTRY, whatever states and breakers do;
+        remembered."""
+        known = self._tunings.get(asked)
+        if known is None:
+            if len(self._tunings) >= _PLANS_MAX:
+                self._tunings.clear()
+            told = self.concerned(asked)._replace(states=(), breakers=())
+            known = self._tunings[asked] = Plan(told, ENTRY, 0, self.revision, FRESH)
+        return known
+
+    def denies_anything(self, heard_ns: int) -> bool:
+        """Whether any state or breaker denied anything when the world's clock was last heard."""
+        return bool(self.breakers) or any(heard_ns < s.until_ns for s in self.states)
 
     def last_denials(self, asked: GateScope, heard_ns: int) -> tuple[GateReason, ...]:
         """Why an ENTRY was denied by a state or breaker when the world's clock was last heard. A

@@ -13,10 +13,10 @@ class GateStats:
     message, None = there was none. opened_count: watches that answered. last_error: why there is no
     watch, "" when there is one.
 
-    refused: whether the sidecar's snapshots are refused, because they are older than what is known.
-    refused_count: messages refused. log_change_count: times that the log was another one.
-    memory_path: where what was heard is kept, "" = nowhere. memory_error, unreadable: why it cannot
-    be written, why what was there cannot be read. override: in force now, in words.
+    refused: whether the sidecar's snapshots are refused: they are older than what is known, or of
+    another log. refused_count: messages refused. log_change_count: times that the log taken was
+    another one. memory_path: where what was heard is kept, "" = nowhere. memory_error, unreadable:
+    why it cannot be written, why what was there cannot be read. override: in force now, in words.
 
     recorded_count: decisions handed to the recorder. pending_count: those that wait for that.
     overflow_count: those lost because too many waited. refused_decision_count: the recorder had no

@@ -12,6 +12,7 @@ import grpc
 from trimtab.v1 import signal_gate_service_pb2
 from trimtab_client.channel import LazyChannel
 from trimtab_client.errors import TrimtabError, error_from_rpc
+from trimtab_client.gate_lease import TTL_NS_MAX
 from trimtab_client.gate_memory import Heard
 from trimtab_client.retry import Backoff
 from trimtab_client.settings import GateSettings
@@ -34,7 +35,10 @@ class _Session:
         self.over = threading.Event()
         self.message_count = 0
         self.last_ns = now_ns
+        # Of the last message, taken or refused: the next one comes within it.
+        self.ttl_s = 0.0
         self.error: TrimtabError | None = None
+        self.was_of_no_use = False
 
 
 class GateWatch:
@@ -52,18 +56,23 @@ class GateWatch:
         request: Callable[[], Request],
         take: Callable[[Heard], bool],
         ended: Callable[[TrimtabError], None],
+        tried: Callable[[], None],
         ttl_s: Callable[[], float],
         monotonic_ns: Callable[[], int],
     ) -> None:
         """request: what to ask now. take: handed each message; False = of no use, ask anew. ended:
-        told why a call ended. ttl_s: length of the present lease in seconds, 0 = there is none."""
+        told why a call ended. tried: called after each attempt, whatever became of it. ttl_s:
+        length of the present lease in seconds, 0 = there is none."""
         self._make_channel = make_channel
         self._settings = settings
         self._request = request
         self._take = take
         self._ended = ended
+        self._tried = tried
         self._ttl_s = ttl_s
         self._monotonic_ns = monotonic_ns
+        # The last message was of no use, the one before was not: the attempt is not over.
+        self._asks_anew = False
         self._backoff = Backoff(settings.backoff_s_min, settings.backoff_s_max)
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -106,8 +115,11 @@ class GateWatch:
                 delay_s = self._backoff.next_s()
             except Exception:
                 # Nothing here may end the gate of a trading engine; the next call decides.
-                logger.exception("trimtab gate: watch failed")
+                if not self._closing.is_set():
+                    logger.exception("trimtab gate: watch failed")
                 delay_s = self._backoff.next_s()
+            if not self._closing.is_set() and not self._asks_anew:
+                self._tried()
             ttl_s = self._ttl_s()
             # The next try comes while the lease still holds, whatever its length.
             self._closing.wait(min(delay_s, ttl_s / 4) if ttl_s else delay_s)
@@ -125,6 +137,7 @@ class GateWatch:
         )
         call: Any = watch(self._request(), timeout=_CALL_S)
         self._call = call
+        was_anew, self._asks_anew = self._asks_anew, False
         reader = threading.Thread(
             target=self._read, args=(session, call), name="trimtab-gate-lease", daemon=True
         )
@@ -140,13 +153,14 @@ class GateWatch:
             # Whoever is on the other end, it does not answer: the next try dials anew.
             self.last_error = "no renewal came"
             self._hang_up()
+        self._asks_anew = session.was_of_no_use and not was_anew
         return self._delay_after(session, silent=silent)
 
     def _is_silent(self, session: _Session) -> bool:
         limit_s = self._settings.first_message_timeout_s
         if session.message_count:
             # Two renewals are missing. A third of the lease is left to find the sidecar again.
-            limit_s = max(self._ttl_s() * 2 / 3, 4 * _TICK_S)
+            limit_s = max(session.ttl_s * 2 / 3, 4 * _TICK_S)
         return self._monotonic_ns() - session.last_ns > limit_s * 1e9
 
     def _delay_after(self, session: _Session, *, silent: bool) -> float:
@@ -170,11 +184,13 @@ class GateWatch:
         try:
             for message in call:
                 session.last_ns = self._monotonic_ns()
+                session.ttl_s = min(message.lease_ttl.ToNanoseconds(), TTL_NS_MAX) / 1e9
                 if not session.message_count:
                     self.opened_count += 1
                 session.message_count += 1
                 if not self._take(message):
                     logger.warning("trimtab gate: a message of no use came; asking anew")
+                    session.was_of_no_use = True
                     call.cancel()
                     break
                 self.last_error = ""

@@ -24,7 +24,6 @@ from trimtab_server.cli.gate_lines import (
     breaker_text,
     is_restricted,
     state_text,
-    word,
     world_lines,
 )
 from trimtab_server.cli.gate_options import (
@@ -39,6 +38,8 @@ from trimtab_server.cli.gate_options import (
     SymbolOption,
     arguments,
     is_span,
+    named,
+    point_ns,
     print_json,
     print_line,
     span_s,
@@ -119,12 +120,16 @@ def explain(
     source: Annotated[str, typer.Option("--source", help="The engine.", show_default=False)],
     address: AddressOption = None,
     run_id: RunOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    model: ModelOption = "",
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    model: ModelOption = None,
     intent: Annotated[str, typer.Option("--intent", help="entry, reduce or exit.")] = "entry",
     confidence: Annotated[float | None, typer.Option("--confidence", min=0.0, max=1.0)] = None,
     at: Annotated[str, typer.Option("--at", help="Time of the signal; for backtest.")] = "",
+    on_unavailable: Annotated[
+        str,
+        typer.Option("--on-unavailable", help="As the engine was built: closed or open."),
+    ] = "closed",
 ) -> None:
     """Tell, rule by rule, whether an engine's signal would pass now, and why."""
     import trimtab_client
@@ -136,6 +141,7 @@ def explain(
             environment=environment.upper(),
             run_id=run_id,
             address=address,
+            on_unavailable=on_unavailable.upper(),
             credentials=told_credentials(),
             settings=trimtab_client.RecorderSettings(spool_mode="off"),
             # The engine's own memory is not ours to write.
@@ -143,10 +149,12 @@ def explain(
         )
         closing.callback(tt.close, 0.0)
         if not tt.gate.wait_fresh(_LEASE_S_MAX):
-            raise fail(f"no sidecar answers at {tt.address} with a lease", CODE)
+            why = tt.gate.stats.last_error or "it is silent"
+            raise fail(f"no sidecar answers at {tt.address} with a lease: {why}", CODE)
         found = tt.gate.explain(
-            strategy=strategy, symbol=symbol, model_name=model, intent=intent.upper(),
-            confidence=confidence, event_time_ns=at_ns,
+            strategy=named("--strategy", strategy), symbol=named("--symbol", symbol),
+            model_name=named("--model", model), intent=intent.upper(), confidence=confidence,
+            event_time_ns=at_ns,
         )  # fmt: skip
     for line in str(found).splitlines():
         print_line(line)
@@ -159,9 +167,9 @@ def override(
     source: Annotated[str, typer.Option("--source", help="The engine.", show_default=False)],
     reason: ReasonOption,
     until: Annotated[str, typer.Option("--until", help="When it ends: 30min, 2h, or a time.")],
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    model: ModelOption = "",
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    model: ModelOption = None,
     actor: ActorOption = "",
 ) -> None:
     """On the engine's own machine: end what is left of a halt while no sidecar answers.
@@ -171,20 +179,24 @@ def override(
     from trimtab_client import read_override, write_override
 
     ends: dict[str, Any] = (
-        {"lasts_s": span_s(until, "--until")}
-        if is_span(until)
-        else {"expires": parsed_time(until, "--until")}
+        {"lasts_s": span_s(until, "--until")} if is_span(until) else {"expires": point_ns(until)}
     )
     with arguments():
         try:
             path = write_override(
                 source=source, environment=environment.upper(), actor=actor or user(),
-                reason=reason, strategy=strategy, symbol=symbol, model_name=model, **ends,
+                reason=reason, strategy=named("--strategy", strategy),
+                symbol=named("--symbol", symbol), model_name=named("--model", model), **ends,
             )  # fmt: skip
         except OSError as error:
             raise fail(f"{error.filename or 'override'}: {error.strerror}", CODE) from None
         written = read_override(source=source, environment=environment.upper())
     print_line(f"written: {path}; {written}")
+    if not path.with_name(path.name.replace(".override.json", ".heard")).exists():
+        print_line(
+            "note: no gate of this engine has kept anything beside it; are --source, --environment"
+            " and TRIMTAB_GATE_DIR the engine's?"
+        )
 
 
 def _listed(
@@ -224,21 +236,20 @@ def _screen(environment: str, run_id: str, listed: ListBreakersResponse, away: s
 
 
 def _changes(before: ListBreakersResponse, now: ListBreakersResponse) -> Iterator[str]:
-    """What came and what went between two looks, a line each."""
-    if before.revision == now.revision:
-        return
-    for texts in (
-        (
-            {state_text(e) for e in before.trading_states},
-            {state_text(e) for e in now.trading_states},
-        ),
-        ({_open_text(b) for b in before.breakers}, {_open_text(b) for b in now.breakers}),
+    """What came and what went between two looks, a line each; what ended by itself went too."""
+    for then, here in (
+        (map(state_text, before.trading_states), map(state_text, now.trading_states)),
+        (map(_open_text, before.breakers), map(_open_text, now.breakers)),
     ):
-        yield from (f"- {line}" for line in sorted(texts[0] - texts[1]))
-        yield from (f"+ {line}" for line in sorted(texts[1] - texts[0]))
+        gone, come = set(then), set(here)
+        yield from (f"- {line}" for line in sorted(gone - come))
+        yield from (f"+ {line}" for line in sorted(come - gone))
 
 
 def _open_text(breaker: Any) -> str:
     """A breaker without what it measures, which changes all the time."""
-    state = word(breaker, "state", "BREAKER_STATE_")
-    return breaker_text(breaker) if state == "OPEN" else f"{state}  {breaker.reason}"
+    told = type(breaker)()
+    told.CopyFrom(breaker)
+    for measured in ("observed_value", "limit", "probe_count", "success_count"):
+        told.ClearField(measured)
+    return breaker_text(told)

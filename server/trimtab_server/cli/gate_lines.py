@@ -69,7 +69,9 @@ def _ending(breaker: Any, state: str) -> str:
         return f"{since}, {probes}, {breaker.success_count} ended well"
     if breaker.HasField("open_until"):
         return f"{since}, probes from {moment_text(breaker.open_until)}"
-    return f"{since}, until reset"
+    # Data close a rule's breaker by themselves; one that was tripped by hand needs a hand.
+    by_data = breaker.rule and word(breaker, "kind", "BREAKER_KIND_") == "STALE_DATA"
+    return f"{since}, until {'data come' if by_data else 'reset'}"
 
 
 def parameters_text(told: Any) -> str:
@@ -90,8 +92,7 @@ def world_lines(title: str, listed: ListBreakersResponse) -> Iterator[str]:
     restricted: list[Any] = [*listed.trading_states]
     restricted += [breaker for breaker in listed.breakers if not _is_closed(breaker)]
     everywhere = any(
-        scope_text(each.scope) == "everything" and word(each, "state", "") != "HALF_OPEN"
-        for each in restricted
+        scope_text(each.scope) == "everything" and not _is_half_open(each) for each in restricted
     )
     said = "no entries" if everywhere else "entries restricted" if restricted else "entries pass"
     yield f"{title}  {said}  (revision {listed.revision})"
@@ -103,6 +104,11 @@ def world_lines(title: str, listed: ListBreakersResponse) -> Iterator[str]:
 def is_restricted(listed: ListBreakersResponse) -> bool:
     """Whether any state is in force or any breaker not closed."""
     return bool(listed.trading_states) or not all(_is_closed(b) for b in listed.breakers)
+
+
+def _is_half_open(each: Any) -> bool:
+    """Whether it is a breaker that lets probes pass."""
+    return word(each, "state", "BREAKER_STATE_") == "HALF_OPEN"
 
 
 def _is_closed(breaker: Any) -> bool:

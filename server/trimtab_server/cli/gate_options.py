@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from trimtab_server.cli.event_lines import fitted, line_width
-from trimtab_server.cli.events import fail
+from trimtab_server.cli.events import fail, parsed_time
 
 CODE = 2
 """Exit code for wrong arguments, and when no sidecar answers."""
@@ -23,10 +23,11 @@ EnvironmentArgument = Annotated[
     str, typer.Option("--environment", "-e", help="live, paper or backtest.", show_default=False)
 ]
 RunOption = Annotated[str, typer.Option("--run-id", help="The run; required for backtest.")]
-SourceOption = Annotated[str, typer.Option("--source", help="Only this engine.")]
-StrategyOption = Annotated[str, typer.Option("--strategy", help="Only this strategy.")]
-SymbolOption = Annotated[str, typer.Option("--symbol", help="Only this instrument.")]
-ModelOption = Annotated[str, typer.Option("--model", help="Only this model.")]
+# None = not given: an empty one, of a variable that is not set, must never widen a scope.
+SourceOption = Annotated[str | None, typer.Option("--source", help="Only this engine.")]
+StrategyOption = Annotated[str | None, typer.Option("--strategy", help="Only this strategy.")]
+SymbolOption = Annotated[str | None, typer.Option("--symbol", help="Only this instrument.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Only this model.")]
 ReasonOption = Annotated[
     str, typer.Option("--reason", "-r", help="Why; recorded and shown.", show_default=False)
 ]
@@ -36,7 +37,9 @@ ActorOption = Annotated[
 UntilOption = Annotated[
     str,
     typer.Option(
-        "--until", help="When it ends by itself: 30min, 2h, 1d, or a time. Default: when resumed."
+        "--until",
+        help="When it ends by itself: 30min, 2h, 1d, or a time (ISO 8601, UTC unless told)."
+        " Default: when somebody resumes.",
     ),
 ]
 JsonOption = Annotated[
@@ -56,6 +59,20 @@ def arguments() -> Iterator[None]:
 def is_span(text: str) -> bool:
     """Whether it is a span such as 30min, and no time."""
     return _SPAN.fullmatch(text) is not None
+
+
+def point_ns(text: str) -> int | None:
+    """UTC nanoseconds of a time, None for an empty one; exit 2 for what may be meant as a span."""
+    if text.replace(".", "", 1).isdigit():
+        raise fail(f"--until: {text!r} is neither a span such as 30min, 2h, 1d nor a time", CODE)
+    return parsed_time(text, "--until")
+
+
+def named(option: str, value: str | None) -> str:
+    """The name that an option tells, empty when it is not given; exit 2 when it is given empty."""
+    if value == "":
+        raise fail(f"{option}: must not be empty; leave it out for all", CODE)
+    return value or ""
 
 
 def span_s(text: str, option: str) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from trimtab_server.cli.events import AddressOption, fail, parsed_time, sidecar
+from trimtab_server.cli.events import AddressOption, fail, sidecar
 from trimtab_server.cli.gate_lines import breaker_text, leftover_lines, state_text, world_text
 from trimtab_server.cli.gate_options import (
     CODE,
@@ -26,6 +26,8 @@ from trimtab_server.cli.gate_options import (
     UntilOption,
     arguments,
     is_span,
+    named,
+    point_ns,
     print_json,
     print_line,
     span_s,
@@ -52,10 +54,10 @@ def halt(
     reason: ReasonOption,
     address: AddressOption = None,
     run_id: RunOption = "",
-    source: SourceOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    model: ModelOption = "",
+    source: SourceOption = None,
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    model: ModelOption = None,
     until: UntilOption = "",
     block_exits: Annotated[
         bool, typer.Option("--block-exits", help="Deny exits and reductions too.")
@@ -73,10 +75,10 @@ def reduce(
     reason: ReasonOption,
     address: AddressOption = None,
     run_id: RunOption = "",
-    source: SourceOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    model: ModelOption = "",
+    source: SourceOption = None,
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    model: ModelOption = None,
     until: UntilOption = "",
     actor: ActorOption = "",
     as_json: JsonOption = False,
@@ -91,10 +93,10 @@ def resume(
     reason: ReasonOption,
     address: AddressOption = None,
     run_id: RunOption = "",
-    source: SourceOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    model: ModelOption = "",
+    source: SourceOption = None,
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    model: ModelOption = None,
     actor: ActorOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -109,10 +111,10 @@ def trip(
     reason: ReasonOption,
     address: AddressOption = None,
     run_id: RunOption = "",
-    source: SourceOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    model: ModelOption = "",
+    source: SourceOption = None,
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    model: ModelOption = None,
     cool_down: Annotated[
         str, typer.Option("--cool-down", help="30min, 2h, 1d. Default: until reset.")
     ] = "",
@@ -141,10 +143,10 @@ def reset(
     kind: Annotated[str, typer.Argument(help="Default: all kinds.", show_default=False)] = "",
     address: AddressOption = None,
     run_id: RunOption = "",
-    source: SourceOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    model: ModelOption = "",
+    source: SourceOption = None,
+    strategy: StrategyOption = None,
+    symbol: SymbolOption = None,
+    model: ModelOption = None,
     include_narrower: Annotated[
         bool, typer.Option("--include-narrower", help="Those of narrower scopes too.")
     ] = False,
@@ -213,7 +215,7 @@ def _set_state(
 def _until_ns(client: Client, scope: Scope, until: str) -> int | None:
     """When a state shall end, in nanoseconds UTC. A span counts from now by the sidecar's clock."""
     if not is_span(until):
-        return parsed_time(until, "--until")
+        return point_ns(until)
     if scope["run_id"]:
         raise fail("--until: a run has its own time; tell a time of it, not a span", CODE)
     listed = client.list_breakers(environment=scope["environment"], page_size=1)
@@ -221,13 +223,18 @@ def _until_ns(client: Client, scope: Scope, until: str) -> int | None:
 
 
 def _scope(
-    environment: str, run_id: str, source: str, strategy: str, symbol: str, model: str
+    environment: str,
+    run_id: str,
+    source: str | None,
+    strategy: str | None,
+    symbol: str | None,
+    model: str | None,
 ) -> Scope:
     return {
         "environment": environment.upper(),
         "run_id": run_id,
-        "source": source,
-        "strategy": strategy,
-        "symbol": symbol,
-        "model_name": model,
+        "source": named("--source", source),
+        "strategy": named("--strategy", strategy),
+        "symbol": named("--symbol", symbol),
+        "model_name": named("--model", model),
     }

@@ -7,14 +7,23 @@ record and returns the next one; nothing here knows the time.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from enum import IntEnum
-from typing import NamedTuple
+from dataclasses import replace
 
+from trimtab_server.domain.breaker_record import (
+    SAMPLES_OF,
+    Breaker,
+    BreakerRule,
+    BreakerState,
+    Probe,
+    Sample,
+    SampleKind,
+    opened,
+    reset,
+)
 from trimtab_server.domain.breaker_window import Window
 from trimtab_server.domain.events import Environment
-from trimtab_server.domain.market_hours import MarketHours, open_seconds
-from trimtab_server.domain.signal_gate import BreakerKind, OpenBreaker, Scope, World
+from trimtab_server.domain.signal_gate import BreakerKind, Scope
+from trimtab_server.domain.stale_data import with_data
 
 _NS = 1_000_000_000
 _HOUR_NS = 3_600 * _NS
@@ -22,117 +31,6 @@ _HOUR_NS = 3_600 * _NS
 _DOUBLINGS_MAX = 40
 # Returns are held within it, so that no single one makes a sum useless.
 _RETURN_MAX = 1e6
-_ALL = Scope()
-
-
-class SampleKind(IntEnum):
-    """What an event was about."""
-
-    EXECUTED = 1
-    EXECUTION_FAILED = 2
-    OUTCOME = 3
-    MARKET_DATA = 4
-
-
-class BreakerState(IntEnum):
-    """Where a breaker is; the numbers are the contract's."""
-
-    CLOSED = 1
-    OPEN = 2
-    HALF_OPEN = 3
-
-
-SAMPLES_OF: dict[BreakerKind, frozenset[SampleKind]] = {
-    BreakerKind.EXECUTION_FAILURES: frozenset({SampleKind.EXECUTED, SampleKind.EXECUTION_FAILED}),
-    BreakerKind.CONSECUTIVE_LOSSES: frozenset({SampleKind.OUTCOME}),
-    BreakerKind.DRAWDOWN: frozenset({SampleKind.OUTCOME}),
-    BreakerKind.LOSS_RATE: frozenset({SampleKind.OUTCOME}),
-    BreakerKind.STALE_DATA: frozenset({SampleKind.MARKET_DATA}),
-    # No rule watches for drift; a breaker that was tripped for it is probed by outcomes.
-    BreakerKind.CRITICAL_DRIFT: frozenset({SampleKind.OUTCOME}),
-}
-
-
-class Sample(NamedTuple):
-    """What one committed event tells breakers. scope: the event's own names; time_ns: its event
-    time; return_fraction and won: of an OUTCOME, None where it does not tell."""
-
-    kind: SampleKind
-    world: World
-    scope: Scope
-    signal_id: str
-    time_ns: int
-    return_fraction: float | None = None
-    won: bool | None = None
-
-
-@dataclass(frozen=True)
-class BreakerRule:
-    """One rule of the policy, or (name "") what holds for breakers that were tripped by hand.
-
-    environments: empty = all; scope: which events it watches; per: the names of `Scope` of which
-    each value has its own breaker. limit: what is allowed, in the unit of the kind: a share, a
-    return as a fraction, seconds; for CONSECUTIVE_LOSSES the count that trips. hours: STALE_DATA,
-    None = always open. jitter: largest share by which a cool-down is made longer."""
-
-    name: str
-    kind: BreakerKind
-    limit: float
-    window_ns: int = 0
-    count_min: int = 1
-    environments: tuple[int, ...] = ()
-    scope: Scope = _ALL
-    per: tuple[str, ...] = ()
-    hours: MarketHours | None = None
-    confirmation_count: int = 1
-    cool_down_ns: int = 300 * _NS
-    cool_down_ns_max: int = _HOUR_NS
-    cool_down_jitter: float = 0.0
-    jitter_seed: str = ""
-    probe_count_max: int = 3
-    success_count_min: int = 3
-    probe_timeout_ns: int = 24 * _HOUR_NS
-
-
-@dataclass(frozen=True)
-class Breaker:
-    """All that is kept of one breaker. Times are nanoseconds UTC.
-
-    rule: its name in the policy, "" = tripped by hand. open_until_ns: None = OPEN until it is reset
-    (or, STALE_DATA, until data comes). probes: signal id and time of those under way. breach_count:
-    readings beyond the limit in a row. window: (time, value), for STALE_DATA the time of the last
-    data. clock_ns: BACKTEST, the largest sample time so far. observed_value: the last reading."""
-
-    world: World
-    scope: Scope
-    kind: BreakerKind
-    rule: str = ""
-    is_open: bool = False
-    open_time_ns: int = 0
-    open_until_ns: int | None = None
-    trip_count: int = 0
-    reason: str = ""
-    actor: str = ""
-    revision: int = 0
-    probes: tuple[tuple[str, int], ...] = ()
-    success_count: int = 0
-    breach_count: int = 0
-    window: tuple[tuple[int, float], ...] = ()
-    clock_ns: int = 0
-    observed_value: float | None = None
-    limit: float | None = None
-
-    def state_at(self, now_ns: int) -> BreakerState:
-        """CLOSED, OPEN, or HALF_OPEN once the cool-down is over."""
-        if not self.is_open:
-            return BreakerState.CLOSED
-        over = self.open_until_ns is not None and now_ns >= self.open_until_ns
-        return BreakerState.HALF_OPEN if over else BreakerState.OPEN
-
-    def as_open(self) -> OpenBreaker:
-        """What the gate's rules need to know of it while it is not closed."""
-        held = (self.open_time_ns, self.open_until_ns, self.trip_count, self.reason, self.actor)
-        return OpenBreaker(self.scope, self.kind, self.rule, *held, self.revision)
 
 
 def rules_for(sample: Sample, rules: Iterable[BreakerRule]) -> Iterator[tuple[BreakerRule, Scope]]:
@@ -143,13 +41,28 @@ def rules_for(sample: Sample, rules: Iterable[BreakerRule]) -> Iterator[tuple[Br
     for rule in rules:
         if sample.kind not in SAMPLES_OF[rule.kind] or not rule.scope.covers(sample.scope):
             continue
-        if rule.environments and environment not in rule.environments:
-            continue
-        if rule.kind is BreakerKind.STALE_DATA and environment == Environment.BACKTEST:
-            # A replay reads no market: between two bars nobody waits.
+        if not _holds_in(rule, environment):
             continue
         own = {name: getattr(sample.scope, name) for name in rule.per}
         yield rule, rule.scope._replace(**own)
+
+
+def is_made_by(breaker: Breaker, rule: BreakerRule) -> bool:
+    """Whether the rule, as it stands in the policy today, would make this breaker: names in `per`
+    are free where the rule does not tell them, all others are the rule's own."""
+    if (breaker.kind, breaker.rule) != (rule.kind, rule.name):
+        return False
+    return _holds_in(rule, breaker.world.environment) and all(
+        has == own or (name in rule.per and not own)
+        for name, has, own in zip(Scope._fields, breaker.scope, rule.scope, strict=True)
+    )
+
+
+def _holds_in(rule: BreakerRule, environment: int) -> bool:
+    if rule.kind is BreakerKind.STALE_DATA and environment == Environment.BACKTEST:
+        # A replay reads no market: between two bars nobody waits.
+        return False
+    return not rule.environments or environment in rule.environments
 
 
 def state_changed(before: Breaker, after: Breaker) -> bool:
@@ -165,28 +78,37 @@ def probing_rule(breaker: Breaker, rule: BreakerRule | None) -> BreakerRule:
     return rule or BreakerRule("", breaker.kind, limit=0.0)
 
 
-def probes_under_way(
-    breaker: Breaker, rule: BreakerRule | None, now_ns: int
-) -> tuple[tuple[str, int], ...]:
-    """The probes that are not given up yet."""
-    timeout_ns = probing_rule(breaker, rule).probe_timeout_ns
-    return tuple(each for each in breaker.probes if now_ns - each[1] < timeout_ns)
+def probes_under_way(breaker: Breaker, rule: BreakerRule | None, now_ns: int) -> tuple[Probe, ...]:
+    """The probes that have not ended and are not given up yet."""
+    return tuple(each for each in _remembered(breaker, rule, now_ns) if not each.has_ended)
+
+
+def _remembered(breaker: Breaker, rule: BreakerRule | None, now_ns: int) -> tuple[Probe, ...]:
+    """The probes without those that are given up. Of those that ended well there are fewer than
+    close the breaker."""
+    since_ns = now_ns - probing_rule(breaker, rule).probe_timeout_ns
+    return tuple(each for each in breaker.probes if each.has_ended or each.grant_time_ns > since_ns)
 
 
 def granted(
     breaker: Breaker, rule: BreakerRule | None, signal_id: str, now_ns: int
 ) -> Breaker | None:
     """The breaker with a probe for this signal, or None when it is not HALF_OPEN or has none left.
-    A signal that is asked about again keeps its probe. STALE_DATA has none: only data closes it."""
+    A signal that is asked about again keeps its probe; one whose probe has ended gets no other.
+    STALE_DATA has none: only data closes it."""
     if breaker.kind is BreakerKind.STALE_DATA:
         return None
     if breaker.state_at(now_ns) is not BreakerState.HALF_OPEN:
         return None
-    probes = probes_under_way(breaker, rule, now_ns)
-    if signal_id not in {each[0] for each in probes}:
-        if len(probes) >= probing_rule(breaker, rule).probe_count_max:
+    probes = _remembered(breaker, rule, now_ns)
+    own = next((each for each in probes if each.signal_id == signal_id), None)
+    if own is None:
+        under_way = sum(not each.has_ended for each in probes)
+        if under_way >= probing_rule(breaker, rule).probe_count_max:
             return None
-        probes = (*probes, (signal_id, now_ns))
+        probes = (*probes, Probe(signal_id, now_ns))
+    elif own.has_ended:
+        return None
     return replace(breaker, probes=probes)
 
 
@@ -196,27 +118,11 @@ def tripped_by_hand(
     """The breaker, open from now on for exactly this long (None = until it is reset). One that is
     OPEN has not opened once more; its time begins anew."""
     is_same_trip = breaker.state_at(now_ns) is BreakerState.OPEN
+    until_ns = None if cool_down_ns is None else now_ns + cool_down_ns
     return replace(
-        breaker,
-        is_open=True,
-        open_time_ns=now_ns,
-        open_until_ns=None if cool_down_ns is None else now_ns + cool_down_ns,
+        opened(breaker, now_ns, until_ns, reason),
         trip_count=breaker.trip_count + (not is_same_trip),
-        reason=reason,
         actor=actor,
-        probes=(),
-        success_count=0,
-        breach_count=0,
-    )
-
-
-def reset(breaker: Breaker) -> Breaker:
-    """The breaker, CLOSED and with nothing measured. Its clock goes on."""
-    return replace(
-        Breaker(breaker.world, breaker.scope, breaker.kind, breaker.rule),
-        revision=breaker.revision,
-        clock_ns=breaker.clock_ns,
-        limit=breaker.limit,
     )
 
 
@@ -230,7 +136,8 @@ def observed(
     difference. Costs a step for each sample and each entry of the window.
     """
     if breaker.kind is BreakerKind.STALE_DATA:
-        return _with_data(breaker, rule, samples, now_ns)
+        # By hand: only a hand ends it.
+        return breaker if rule is None else with_data(breaker, rule, samples, now_ns)
     is_backtest = breaker.world.environment == Environment.BACKTEST
     window = Window(breaker.kind, breaker.window)
     for sample in samples:
@@ -251,22 +158,6 @@ def observed(
         elif state is BreakerState.CLOSED and rule is not None:
             breaker = _measured(breaker, rule, window, sample, bad=bad, now_ns=now_ns)
     return replace(breaker, window=window.entries())
-
-
-def ticked(breaker: Breaker, rule: BreakerRule, now_ns: int) -> Breaker:
-    """A STALE_DATA breaker as time goes by: it opens when no data came for too long."""
-    if breaker.kind is not BreakerKind.STALE_DATA or not breaker.window:
-        return breaker
-    age_s = open_seconds(rule.hours, breaker.window[-1][0], now_ns)
-    is_stale = age_s > rule.limit
-    breaker = replace(breaker, observed_value=age_s, limit=rule.limit)
-    if breaker.is_open:
-        return replace(breaker, success_count=0) if is_stale else breaker
-    breach_count = breaker.breach_count + 1 if is_stale else 0
-    if breach_count < rule.confirmation_count:
-        return replace(breaker, breach_count=breach_count)
-    words = f"no market data for {age_s:.0f} s of open market, allowed are {rule.limit:g} s"
-    return _opened(breaker, rule, now_ns, words)
 
 
 def cool_down_ns(breaker: Breaker, rule: BreakerRule, trip_count: int) -> int:
@@ -321,9 +212,8 @@ def _probed(
     breaker: Breaker, rule: BreakerRule | None, sample: Sample, *, bad: bool, now_ns: int
 ) -> Breaker:
     """A half-open breaker after one sample."""
-    probes = probes_under_way(breaker, rule, now_ns)
-    rest = tuple(each for each in probes if each[0] != sample.signal_id)
-    is_probe = len(rest) < len(probes)
+    probes = _remembered(breaker, rule, now_ns)
+    is_probe = any(each.signal_id == sample.signal_id and not each.has_ended for each in probes)
     if not is_probe and sample.time_ns < (breaker.open_until_ns or 0):
         # What happened while it was open was ignored then; that it comes late changes nothing.
         return breaker
@@ -334,25 +224,16 @@ def _probed(
     success_count = breaker.success_count + 1
     if success_count >= probing_rule(breaker, rule).success_count_min:
         return reset(breaker)
-    return replace(breaker, probes=rest, success_count=success_count)
+    probes = tuple(
+        each._replace(has_ended=each.has_ended or each.signal_id == sample.signal_id)
+        for each in probes
+    )
+    return replace(breaker, probes=probes, success_count=success_count)
 
 
 def _opened(breaker: Breaker, rule: BreakerRule, now_ns: int, words: str) -> Breaker:
-    trip_count = breaker.trip_count + 1
-    is_stale = breaker.kind is BreakerKind.STALE_DATA
-    return replace(
-        breaker,
-        is_open=True,
-        open_time_ns=now_ns,
-        # Only data ends staleness, not time.
-        open_until_ns=None if is_stale else now_ns + cool_down_ns(breaker, rule, trip_count),
-        trip_count=trip_count,
-        reason=f"rule {rule.name}: {words}",
-        actor="",
-        probes=(),
-        success_count=0,
-        breach_count=0,
-    )
+    until_ns = now_ns + cool_down_ns(breaker, rule, breaker.trip_count + 1)
+    return opened(breaker, now_ns, until_ns, f"rule {rule.name}: {words}")
 
 
 def _opened_again(
@@ -368,33 +249,3 @@ def _opened_again(
         tripped_by_hand(breaker, now_ns, 0, breaker.reason, breaker.actor),
         open_until_ns=now_ns + min(2 * last_ns, max(last_ns, _HOUR_NS)),
     )
-
-
-def _with_data(
-    breaker: Breaker, rule: BreakerRule | None, samples: Iterable[Sample], now_ns: int
-) -> Breaker:
-    """A STALE_DATA breaker after data; only what is newer than the last counts."""
-    for sample in samples:
-        last_ns = breaker.window[-1][0] if breaker.window else -1
-        if sample.kind is not SampleKind.MARKET_DATA or sample.time_ns <= last_ns:
-            continue
-        breaker = replace(breaker, window=((sample.time_ns, 0.0),))
-        if rule is None:
-            # By hand: not before the cool-down is over, and then by what happened since.
-            over = breaker.state_at(now_ns) is BreakerState.HALF_OPEN
-            if over and sample.time_ns >= (breaker.open_until_ns or 0):
-                breaker = reset(breaker)
-            continue
-        age_s = open_seconds(rule.hours, sample.time_ns, now_ns)
-        is_fresh = age_s <= rule.limit
-        breaker = replace(breaker, observed_value=age_s, limit=rule.limit)
-        if not breaker.is_open:
-            breaker = replace(breaker, breach_count=0) if is_fresh else breaker
-            continue
-        success_count = breaker.success_count + 1 if is_fresh else 0
-        if success_count >= rule.confirmation_count:
-            last, breaker = breaker, reset(breaker)
-            breaker = replace(breaker, window=last.window, observed_value=age_s)
-        else:
-            breaker = replace(breaker, success_count=success_count)
-    return breaker

@@ -4,15 +4,15 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from trimtab_server.domain.breaker import BreakerRule
+from trimtab_server.domain.breaker_record import BreakerRule
 from trimtab_server.domain.signal_gate import FallbackRule, Parameters
 
 
 @dataclass(frozen=True)
 class GatePolicy:
     """What the settings say about the gate. parameters: each with its environment, None = all;
-    always_closed: without the sidecar no ENTRY passes. rules_max: states and breakers of a world;
-    runs_max: BACKTEST worlds that are kept."""
+    always_closed: without the sidecar no ENTRY passes. rules_max: states of a world, and its
+    open breakers; runs_max: BACKTEST worlds that are kept."""
 
     parameters: tuple[tuple[int | None, Parameters], ...] = ()
     breakers: tuple[BreakerRule, ...] = ()

@@ -15,6 +15,10 @@ class Environment(IntEnum):
     BACKTEST = 3
 
 
+CLOCKED = (Environment.LIVE, Environment.PAPER)
+"""Those that live in the server's time, not in that of their events."""
+
+
 class EventKind(IntEnum):
     """Which payload an event carries; the numbers are the contract's."""
 

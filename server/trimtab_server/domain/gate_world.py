@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from trimtab_server.domain.breaker import Breaker, reset, tripped_by_hand
+from trimtab_server.domain.breaker import tripped_by_hand
+from trimtab_server.domain.breaker_record import Breaker, reset
 from trimtab_server.domain.signal_gate import (
     BreakerKind,
     Scope,

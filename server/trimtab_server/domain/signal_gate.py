@@ -347,13 +347,13 @@ def _open_reasons(breakers: Iterable[OpenBreaker], now_ns: int) -> Iterator[Reas
 def _breaker_reason(code: GateReason, breaker: OpenBreaker) -> ReasonTold:
     name = breaker.kind.name.lower().replace("_", " ")
     words = {
-        GateReason.BREAKER_OPEN: f"{name}: {breaker.reason}",
-        GateReason.PROBE_GRANTED: f"{name}: half-open, this signal is a probe",
-        GateReason.PROBES_EXHAUSTED: f"{name}: half-open, all probes are under way",
-        GateReason.ASK_REQUIRED: f"{name}: half-open, only the sidecar grants probes",
+        GateReason.BREAKER_OPEN: breaker.reason,
+        GateReason.PROBE_GRANTED: "half-open, this signal is a probe",
+        GateReason.PROBES_EXHAUSTED: "half-open, no probe is left for this signal",
+        GateReason.ASK_REQUIRED: "half-open, only the sidecar grants probes: ask it (check_or_ask)",
     }[code]
     until = breaker.open_until_ns if code is GateReason.BREAKER_OPEN else None
-    return ReasonTold(code, breaker.scope, words, until, breaker.kind)
+    return ReasonTold(code, breaker.scope, f"{name}: {words}", until, breaker.kind)
 
 
 def _probing(

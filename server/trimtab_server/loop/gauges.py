@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from trimtab_server.domain.breaker import BreakerState
-from trimtab_server.domain.events import Environment
+from trimtab_server.domain.breaker_record import BreakerState
+from trimtab_server.domain.events import CLOCKED, Environment
 from trimtab_server.domain.signal_gate import World
 from trimtab_server.loop.health import Health
 from trimtab_server.loop.ingest import Ingest
@@ -19,7 +19,6 @@ from trimtab_server.telemetry import (
 )
 
 _STATES = {BreakerState.CLOSED: 0, BreakerState.OPEN: 1, BreakerState.HALF_OPEN: 2}
-_CLOCKED = (Environment.LIVE, Environment.PAPER)
 
 
 def observe_log(telemetry: Telemetry, health: Health, ingest: Ingest) -> None:
@@ -56,7 +55,7 @@ def observe_gate(telemetry: Telemetry, gate: SignalGate) -> None:
             yield kind.name.lower(), Environment(environment).name.lower(), _STATES[state]
 
     def revisions() -> Iterable[tuple[str, int]]:
-        for environment in _CLOCKED:
+        for environment in CLOCKED:
             held = gate.held(World(int(environment), ""))
             yield environment.name.lower(), held.rules.revision
 

@@ -9,19 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from trimtab_server.domain.breaker import (
-    Breaker,
-    BreakerRule,
-    Sample,
-    SampleKind,
-    observed,
-    rules_for,
-    state_changed,
-    ticked,
-)
-from trimtab_server.domain.events import Environment, EventKind, StoredEvent
+from trimtab_server.domain.breaker import is_made_by, observed, rules_for, state_changed
+from trimtab_server.domain.breaker_record import Breaker, BreakerRule, Sample, SampleKind
+from trimtab_server.domain.events import CLOCKED, Environment, EventKind, StoredEvent
 from trimtab_server.domain.gate_world import BreakerKey, closed_breaker, key_of, with_grants
 from trimtab_server.domain.signal_gate import BreakerKind, World
+from trimtab_server.domain.stale_data import ticked
 from trimtab_server.loop.signal_gate import SignalGate
 from trimtab_server.loop.stations import Derived
 from trimtab_server.store.database import Writer
@@ -30,7 +23,6 @@ from trimtab_server.telemetry import Telemetry
 
 _KINDS = (EventKind.EXECUTION, EventKind.EXECUTION_FAILURE, EventKind.OUTCOME)
 _MARKET_KINDS = (EventKind.MARKET_BAR, EventKind.MARKET_TICK)
-_CLOCKED = (Environment.LIVE, Environment.PAPER)
 _TICK_S = 1.0
 # Breakers whose market data wait in memory; more are written at once.
 _WAITING_MAX = 10_000
@@ -167,8 +159,9 @@ class Monitor:
         without_rule = [each for each in not_closed.values() if self._gate.rule_of(each) is None]
         probing: dict[str, list[BreakerKey]] = {}
         for key, breaker in not_closed.items():
-            for signal_id, _ in breaker.probes:
-                probing.setdefault(signal_id, []).append(key)
+            for probe in breaker.probes:
+                if not probe.has_ended:
+                    probing.setdefault(probe.signal_id, []).append(key)
         for sample in samples:
             keys = [
                 BreakerKey(scope, rule.kind, rule.name)
@@ -199,9 +192,15 @@ class Monitor:
             return True
         now_ns = self._gate.now_ns()
         return any(
-            self._changes(breaker, self._data.get(place, ()), now_ns)
+            self._was_reset(place, breaker)
+            or self._changes(breaker, self._data.get(place, ()), now_ns)
             for place, breaker in self._stale.items()
         )
+
+    def _was_reset(self, place: _Place, breaker: Breaker) -> bool:
+        """Whether somebody closed it since it was saved: what is still stale opens it again."""
+        world, key = place
+        return breaker.is_open and key not in self._gate.held(world).breakers
 
     def _changes(self, breaker: Breaker, samples: Iterable[Sample], now_ns: int) -> bool:
         rule = self._gate.rule_of(breaker)
@@ -215,12 +214,14 @@ class Monitor:
         """Shows what waits to the stale-data breakers of LIVE and PAPER, and the time to all."""
         now_ns = self._gate.now_ns()
         moved = []
-        for environment in _CLOCKED:
+        for environment in CLOCKED:
             world = World(int(environment), "")
+            # What a rule made under a former policy waits for data that never come again.
             known = {
                 key_of(each): each
                 for rule in self._stale_rules
                 for each in self._store.rule_breakers(writer, world.environment, rule.name)
+                if is_made_by(each, rule)
             }
             keys = [key for where, key in self._data if where == world]
             before = {key: known.get(key, closed_breaker(world, key)) for key in (*known, *keys)}

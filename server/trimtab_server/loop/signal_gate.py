@@ -6,12 +6,13 @@ probes go the other way: they are granted in memory and stored right after.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
-from trimtab_server.domain.breaker import Breaker, BreakerRule, BreakerState, granted
+from trimtab_server.domain.breaker import granted, is_made_by
+from trimtab_server.domain.breaker_record import Breaker, BreakerRule, BreakerState
 from trimtab_server.domain.breaker_rules import GatePolicy
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.gate_world import (
@@ -78,20 +79,20 @@ class SignalGate:
         self.policy = policy
         self.now_ns = now_ns
         self._worlds: dict[World, Held] = {}
-        # Of worlds that nothing is kept of, by environment.
-        self._bare: dict[int, Held] = {}
+        self._floor = 0
+        # Of worlds that nothing is kept of, by environment. Swapped whole: any thread reads it.
+        self._bare = self._bare_worlds()
         # The largest time that was asked for, of runs.
         self._asked_ns: dict[World, int] = {}
         self._generation = -1
-        self._floor = 0
         self._wanted = -1
         self._changes: dict[World, asyncio.Event] = {}
         # Never edited: the monitor reads it on its thread.
         self.grants: tuple[Grant, ...] = ()
-        self._tasks: set[asyncio.Task[object]] = set()
+        # Orders that are being carried out: a bounded number.
+        self._tasks: set[asyncio.Task[bytes]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._order_count = 0
         # Calls that were answered: ingestion gives way more often while there are any.
         self.asked_count = 0
 
@@ -99,7 +100,7 @@ class SignalGate:
 
     def load(self) -> None:
         """Takes over what is stored, before anybody asks. Raises Unavailable."""
-        self._store.gate.start(self.policy.digest, tuple(self._rules))
+        self._store.gate.start(self.policy.digest, self.policy.breakers)
         self._take(self._store.gate.since(self._generation, self._floor))
 
     def start(self) -> None:
@@ -120,15 +121,8 @@ class SignalGate:
     # -- answering ------------------------------------------------------------------------------
 
     def held(self, world: World) -> Held:
-        """What holds in a world now."""
-        found = self._worlds.get(world)
-        if found is None:
-            found = self._bare.get(world.environment)
-            if found is None:
-                floor = self._floor if world.environment == _BACKTEST else 0
-                bare = self._ruled(GateWorld(world, floor), ())
-                found = self._bare[world.environment] = Held(bare, _NO_BREAKERS, -1, 0)
-        return found
+        """What holds in a world now; for any thread."""
+        return self._worlds.get(world) or self._bare[world.environment]
 
     def time_of(self, world: World) -> int:
         """The time of a world: the server's clock, or the largest event time that was seen of a
@@ -142,7 +136,7 @@ class SignalGate:
     ) -> tuple[RuleSet, list[Verdict]]:
         """The verdict about each, with the rules that it comes from. No SQL, no lock, no await."""
         self.asked_count += 1
-        held = self._worlds.get(world) or self.held(world)
+        held = self.held(world)
         rules = held.rules
         grant = partial(self._grant, world, now_ns) if held.breakers else _never
         return rules, [decide(rules, query, now_ns, grant) for query in queries]
@@ -156,8 +150,9 @@ class SignalGate:
                 del self._asked_ns[next(iter(self._asked_ns))]
 
     def rule_of(self, breaker: Breaker) -> BreakerRule | None:
-        """The policy's rule of a breaker; None when it has none."""
-        return self._rules.get(breaker.rule)
+        """The policy's rule of a breaker; None when it has none, or would not make it any more."""
+        rule = self._rules.get(breaker.rule)
+        return rule if rule is not None and is_made_by(breaker, rule) else None
 
     def change(self, world: World) -> asyncio.Event:
         """Set when the world's revision moves; then there is a new one."""
@@ -198,28 +193,30 @@ class SignalGate:
     async def order(self, order: Order, decided: Callable[[GateWorld], Decided]) -> bytes:
         """Carries out an order; its answer, when the change is durable and every watcher of this
         sidecar is being told. Raises what `Gate.change` raises, and Overloaded."""
-        if self._order_count >= _ORDERS_MAX:
-            raise Overloaded(Reason.OVERLOADED, "too many orders are waiting")
-        # A caller may give up; what was stored has to hold here all the same.
-        task = asyncio.create_task(self._carry_out(order, decided))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        return await self._in_turn(self._carry_out(order, decided))
 
     async def _carry_out(self, order: Order, decided: Callable[[GateWorld], Decided]) -> bytes:
-        self._order_count += 1
-        try:
-            done = await self._ingest.call(partial(self._store.change_gate, order, decided))
-        finally:
-            self._order_count -= 1
+        done = await self._ingest.call(partial(self._store.change_gate, order, decided))
         self._swap(done.world)
         # Runs that made room for this one are found by looking.
         self._want(done.world.generation)
         return done.answer
 
     async def preview(self, order: Order, decided: Callable[[GateWorld], Decided]) -> bytes:
-        """The answer that the order would have. Raises Unavailable."""
-        return await self._ingest.call(partial(self._store.gate.preview, order, decided))
+        """The answer that the order would have. Raises Unavailable, Overloaded."""
+        preview = partial(self._store.gate.preview, order, decided)
+        return await self._in_turn(self._ingest.call(preview))
+
+    async def _in_turn(self, work: Coroutine[object, object, bytes]) -> bytes:
+        """What `work` comes to, which waits for the writer. A caller may give up; what was stored
+        has to hold here all the same."""
+        if len(self._tasks) >= _ORDERS_MAX:
+            work.close()
+            raise Overloaded(Reason.OVERLOADED, "too many orders are waiting")
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
 
     # -- hearing of changes ---------------------------------------------------------------------
 
@@ -256,7 +253,7 @@ class SignalGate:
         self._generation = max(self._generation, news.generation)
         if news.runs is not None:
             self._floor = news.floor
-            self._bare.clear()
+            self._bare = self._bare_worlds()
             gone = [
                 world
                 for world in self._worlds
@@ -283,6 +280,15 @@ class SignalGate:
         self._worlds[gate.world] = Held(rules, breakers, gate.generation, gate.event_time_ns)
         if rules.revision != before:
             self._wake(gate.world)
+
+    def _bare_worlds(self) -> dict[int, Held]:
+        floors = {int(each): 0 for each in Environment} | {_BACKTEST: self._floor}
+        return {
+            environment: Held(
+                self._ruled(GateWorld(World(environment, ""), floor), ()), _NO_BREAKERS, -1, 0
+            )
+            for environment, floor in floors.items()
+        }
 
     def _ruled(self, gate: GateWorld, breakers: tuple[OpenBreaker, ...]) -> RuleSet:
         return RuleSet(

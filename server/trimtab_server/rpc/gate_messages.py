@@ -6,13 +6,8 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trimtab.v1 import signal_gate_service_pb2 as pb
-from trimtab_server.domain.breaker import (
-    Breaker,
-    BreakerRule,
-    BreakerState,
-    probes_under_way,
-    probing_rule,
-)
+from trimtab_server.domain.breaker import probes_under_way, probing_rule
+from trimtab_server.domain.breaker_record import Breaker, BreakerRule, BreakerState
 from trimtab_server.domain.signal_gate import (
     FallbackRule,
     OpenBreaker,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from trimtab.v1 import signal_gate_service_pb2 as pb
-from trimtab_server.domain.breaker import Breaker
+from trimtab_server.domain.breaker_record import Breaker
 from trimtab_server.domain.events import Environment, Violation
 from trimtab_server.domain.gate_world import (
     Decided,
@@ -40,7 +40,7 @@ class GateOrders:
     async def set_trading_state(
         self, request: pb.SetTradingStateRequest
     ) -> pb.SetTradingStateResponse:
-        """What the order changed. Raises InvalidRequest, Conflict, StreamBroken, Unavailable."""
+        """What the order changed. Raises InvalidRequest, and what `SignalGate.order` raises."""
         order, scope, until_ns = state_order(request)
 
         def decided(before: GateWorld) -> Decided:

@@ -1,7 +1,7 @@
 """What a committed event tells the breakers."""
 
 from trimtab.v1 import event_pb2
-from trimtab_server.domain.breaker import Sample, SampleKind
+from trimtab_server.domain.breaker_record import Sample, SampleKind
 from trimtab_server.domain.signal_gate import Scope, World
 from trimtab_server.rpc.convert import to_ns
 
@@ -9,8 +9,8 @@ _MARKET = frozenset({"market_bar", "market_tick"})
 
 
 def sample_of(body: bytes) -> Sample | None:
-    """The sample in an event's body, None when it tells breakers nothing: a correction, for one, tells
-    of what has been counted.
+    """The sample in an event's body, None when it tells breakers nothing: a correction, for one,
+    tells of what has been counted.
 
     A rejected order counts by its ExecutionFailure (`rejected_by_venue` is told there); counting
     its OrderUpdate too would make one failure two.

@@ -42,6 +42,8 @@ _NAMES = {int(each): each.name.lower() for each in Environment}
 _LIST_DEFAULT, _LIST_MAX = 100, 1_000
 # Shared snapshots that are kept: one for each source and world that is watched, as a rule.
 _SNAPSHOTS_MAX = 1_024
+# Signals of one call that are judged in one go.
+_SLICE = 16
 # A renewal comes so many times within a lease.
 _RENEWALS = 3
 
@@ -54,6 +56,8 @@ class GateTerms:
     boot_id: str
     watchers_max: int
     slow_reader_s: float
+    # The logs that this one was restored from, newest first.
+    former_log_ids: tuple[str, ...]
 
 
 class SignalGateService(signal_gate_service_pb2_grpc.SignalGateServiceServicer):
@@ -102,7 +106,12 @@ class SignalGateService(signal_gate_service_pb2_grpc.SignalGateServiceServicer):
             response.reasons.extend(self._verdicts.reasons(world, denials))
             response.allowed = not denials
         else:
-            rules, verdicts = gate.decide(world, queries, time_ns)
+            rules, verdicts = gate.decide(world, queries[:_SLICE], time_ns)
+            for start in range(_SLICE, len(queries), _SLICE):
+                # A world may hold thousands of rules: others get a turn, renewals above all. Should
+                # the rules change meanwhile, the rest is judged by the newer ones.
+                await asyncio.sleep(0)
+                verdicts += gate.decide(world, queries[start : start + _SLICE], time_ns)[1]
             message = self._verdicts.message
             response.verdicts.extend(
                 [
@@ -189,6 +198,7 @@ class SignalGateService(signal_gate_service_pb2_grpc.SignalGateServiceServicer):
             revision=held.rules.revision,
             server_time=timestamp(self._gate.now_ns()),
             lease_ttl=self._lease_ttl,
+            former_log_ids=self._terms.former_log_ids,
         )
 
     def _snapshot(self, place: Place, held: Held) -> pb.GateSnapshot:

@@ -2,10 +2,12 @@
 
 A copy is written under another name, checked, synced and renamed, so that whatever has the name
 of a backup is one. A log that is put back gets a new `log_id`: positions and numbers of the log
-that it was do not hold for it, and `log_id` is how readers and recorders find out.
+that it was do not hold for it, and `log_id` is how readers and recorders find out. It remembers
+which logs it was: to their signal gates it may say that a halt has ended, another log may not.
 """
 
 import fcntl
+import json
 import os
 import shutil
 import sqlite3
@@ -32,7 +34,7 @@ from trimtab_server.store.sqlite import FileLock, sqlite_path
 _STEPS_PER_LOOK = 1_000_000
 # What SQLite keeps beside a file.
 _BESIDE = ("-wal", "-shm", "-journal")
-_RENEW = "UPDATE log SET log_id = :log_id, restore_time_ns = :now_ns"
+_FORMER_MAX = 64
 
 
 class Copied(NamedTuple):
@@ -93,7 +95,7 @@ def restore(backup: Path, url: str, new_log_id: Callable[[], UUID], now_ns: int)
     try:
         with _unfinished(path) as copy:
             _copy(backup.resolve(), copy.path)
-            _renew_file(copy.path, str(new_log_id()), now_ns)
+            _renew_file(copy.path, str(new_log_id()), now_ns, _log_ids(path))
             log = _checked(copy.path)
             copy.settle(path)
             kept_aside = _put_aside(path)
@@ -121,7 +123,7 @@ def renew(
         lock = FileLock(path)
         try:
             _checked(path)
-            _renew_file(path, str(new_log_id()), now_ns)
+            _renew_file(path, str(new_log_id()), now_ns, [])
         finally:
             lock.release()
     else:
@@ -129,8 +131,12 @@ def renew(
         database = open_database(url, durability, 1, 10.0, monotonic)
         try:
             with database.writing() as writer:
+                (log_id, former) = writer.execute(
+                    "SELECT log_id, former_log_ids FROM log"
+                ).fetchone()
                 writer.execute(
-                    "UPDATE log SET log_id = ?, restore_time_ns = ?", (str(new_log_id()), now_ns)
+                    "UPDATE log SET log_id = ?, restore_time_ns = ?, former_log_ids = ?",
+                    (str(new_log_id()), now_ns, _lineage([log_id, *json.loads(former)], [])),
                 )
         finally:
             database.close()
@@ -186,15 +192,41 @@ def _checked(path: Path) -> LogFacts:
         return inspection.log()
 
 
-def _renew_file(path: Path, log_id: str, now_ns: int) -> None:
-    """Brings the schema up to date and gives the log its new identity, in one transaction."""
+def _log_ids(path: Path) -> list[str]:
+    """Of the database that is to be replaced, as `Inspection.log_ids`; empty when there is none
+    that opens, which is no hindrance."""
+    with (
+        suppress(ConfigurationError, Unavailable, ValueError),
+        inspecting(f"sqlite:///{path}") as inspection,
+    ):
+        if inspection.revision() is not None:
+            return inspection.log_ids()
+    return []
+
+
+def _lineage(was: list[str], replaced: list[str]) -> str:
+    """The former log_ids as they are stored, newest first: of what the log was, and of what it
+    takes the place of, whose readers come over too."""
+    found = dict.fromkeys([*replaced[:1], *was[:1], *replaced[1:], *was[1:]])
+    return json.dumps(list(found)[:_FORMER_MAX])
+
+
+def _renew_file(path: Path, log_id: str, now_ns: int, replaced: list[str]) -> None:
+    """Brings the schema up to date and gives the log its new identity, in one transaction.
+    replaced: the log_ids of what it takes the place of."""
     driver = sqlite3.connect(path, isolation_level=None)
     engine = create_engine("sqlite://", creator=lambda: driver, poolclass=StaticPool)
     try:
         with engine.begin() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             migrate(connection, str(path))
-            connection.execute(text(_RENEW), {"log_id": log_id, "now_ns": now_ns})
+            known = text("SELECT log_id, former_log_ids FROM log")
+            was, former = connection.execute(known).one()
+            renewing = text(
+                "UPDATE log SET log_id = :log_id, restore_time_ns = :now_ns, former_log_ids = :ids"
+            )
+            ids = _lineage([was, *json.loads(former)], replaced)
+            connection.execute(renewing, {"log_id": log_id, "now_ns": now_ns, "ids": ids})
     except DBAPIError as error:
         raise unavailable(error.orig) from error
     finally:

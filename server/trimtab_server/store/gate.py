@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
-from trimtab_server.domain.breaker import Breaker, state_changed
-from trimtab_server.domain.events import Environment
+from trimtab_server.domain.breaker import is_made_by, state_changed
+from trimtab_server.domain.breaker_record import Breaker, BreakerRule
+from trimtab_server.domain.events import CLOCKED, Environment
 from trimtab_server.domain.gate_world import (
     BreakerKey,
     Decided,
@@ -23,18 +24,19 @@ from trimtab_server.domain.gate_world import (
     with_grants,
 )
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.signal_gate import StateEntry, World
-from trimtab_server.errors import Conflict, StreamBroken, TrimtabError
+from trimtab_server.domain.signal_gate import Scope, StateEntry, World
+from trimtab_server.errors import Conflict, StaleEtag, TrimtabError
 from trimtab_server.store import gate_rows as rows
 from trimtab_server.store.database import Database, Writer
 
 _CHANGES_KEPT = 10_000
 _BACKTEST = int(Environment.BACKTEST)
-_CLOCKED = (int(Environment.LIVE), int(Environment.PAPER))
 
 
 class GateLimits(NamedTuple):
-    """Most states and breakers of a world, and most runs of BACKTEST that are kept."""
+    """Most states of a world, and as many open and as many closed breakers; and most runs of
+    BACKTEST that are kept. Rules open theirs beyond the limit: it never stands in the way of what
+    protects."""
 
     rules_max: int
     runs_max: int
@@ -140,9 +142,9 @@ class Gate:
     def change(self, order: Order, decide: Callable[[GateWorld], Decided]) -> Done:
         """Carries out an order once: what `decide` makes of the world, kept with its answer.
 
-        Raises Conflict for an id that was used for another order, StreamBroken for a stale etag,
-        TrimtabError (TOO_MANY_RULES) when the world is full, and whatever `decide` raises; nothing
-        has changed then.
+        Raises Conflict for an id that was used for another order, StaleEtag, TrimtabError
+        (TOO_MANY_RULES) when the world is full, and whatever `decide` raises; nothing has changed
+        then.
         """
         with self._database.writing() as writer:
             before = self.held(writer, order.world)
@@ -156,11 +158,8 @@ class Gate:
                     )
                 return Done(bytes(known[1]), before)
             if order.etag and order.etag != str(before.revision):
-                raise StreamBroken(
-                    Reason.ETAG_STALE,
-                    f"the world is at revision {before.revision}, not {order.etag}",
-                    metadata={"etag": str(before.revision)},
-                )
+                words = f"the world is at revision {before.revision}, not {order.etag}"
+                raise StaleEtag(words, str(before.revision))
             (after, closed), answer = decide(before)
             if after is not before:
                 after = self._write(writer, before, after, closed)
@@ -175,14 +174,13 @@ class Gate:
     def _write(
         self, writer: Writer, before: GateWorld, after: GateWorld, closed: Sequence[Breaker]
     ) -> GateWorld:
-        count = len(after.states) + len(after.breakers)
-        if count > self._limits.rules_max and count > len(before.states) + len(before.breakers):
-            raise TrimtabError(
-                Reason.TOO_MANY_RULES,
-                f"this world holds {self._limits.rules_max} states and breakers already",
-            )
         kept = {each.scope: each for each in after.states}
         old = {each.scope: each for each in before.states}
+        # A halt of everything is the last resort: nothing stands in its way.
+        is_whole = Scope() in kept and Scope() not in old
+        if not is_whole:
+            self._check_room(len(old), len(kept), "trading states")
+        self._check_room(len(before.breakers), len(after.breakers), "open breakers")
         place = after.world
         writer.executemany(
             rows.DELETE_STATE, [(*place, *scope) for scope in old if scope not in kept]
@@ -194,6 +192,12 @@ class Gate:
         former = {key_of(each): each for each in before.breakers}
         changed = [each for each in after.breakers if each != former.get(key_of(each))]
         return self._keep(writer, after, [*changed, *closed], is_heard=True)
+
+    def _check_room(self, before: int, after: int, what: str) -> None:
+        limit = self._limits.rules_max
+        if after > before and after > limit:
+            words = f"this world holds {limit} {what} already"
+            raise TrimtabError(Reason.TOO_MANY_RULES, words)
 
     def _note(self, writer: Writer, order: Order, revision: int, answer: bytes) -> None:
         writer.execute(
@@ -313,7 +317,7 @@ class Gate:
     def _make_room(self, writer: Writer, gate: GateWorld) -> None:
         """Lets closed breakers go that were looked at longest ago."""
         (count,) = writer.execute(rows.COUNT_CLOSED, gate.world).fetchone()
-        over = count + len(gate.breakers) + len(gate.states) - self._limits.rules_max
+        over = count - self._limits.rules_max
         if over > 0:
             writer.execute(rows.DELETE_CLOSED, (*gate.world, *gate.world, over))
 
@@ -347,24 +351,28 @@ class Gate:
 
     # -- starting -------------------------------------------------------------------------------
 
-    def start(self, policy: str, rule_names: Sequence[str]) -> None:
+    def start(self, policy: str, rules: Sequence[BreakerRule]) -> None:
         """Takes note of the policy (its digest, its rules): under another one than before, LIVE and
-        PAPER get a new revision, and closed breakers of rules that are no more go. Open ones stay:
-        a restart never re-arms trading."""
+        PAPER get a new revision, and closed breakers go that no rule would make any more. Open ones
+        stay: a restart never re-arms trading."""
         with self._database.writing() as writer:
             (former,) = writer.execute("SELECT gate_policy FROM log WHERE id = 1").fetchone()
             if former == policy:
                 return
             writer.execute("UPDATE log SET gate_policy = ? WHERE id = 1", (policy,))
-            marks = ", ".join("?" * len(rule_names)) or "''"
-            writer.execute(
-                f"DELETE FROM gate_breakers WHERE is_open = 0 AND rule NOT IN ({marks})",
-                tuple(rule_names),
-            )
+            by_name = {rule.name: rule for rule in rules}
+            shapes = writer.execute(rows.CLOSED_RULED, ()).fetchall()
+            gone = [
+                tuple(row)
+                for row in shapes
+                if (rule := by_name.get(row[-1])) is None
+                or not is_made_by(rows.shape_of(row), rule)
+            ]
+            writer.executemany(rows.DELETE_SHAPE, gone)
             if former is None:
                 return
-            for environment in _CLOCKED:
-                gate = self.held(writer, World(environment, ""))
+            for environment in CLOCKED:
+                gate = self.held(writer, World(int(environment), ""))
                 gate = replace(gate, revision=gate.revision + 1)
                 self._keep(writer, gate, (), is_heard=True)
 

@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trimtab_server.domain.breaker import Breaker
+from trimtab_server.domain.breaker_record import Breaker, Probe
 from trimtab_server.domain.gate_world import BreakerKey, GateWorld
 from trimtab_server.domain.signal_gate import BreakerKind, Scope, StateEntry, TradingState, World
 
 _SCOPE = "source, strategy, symbol, model_name"
 _KEY = f"environment, run_id, {_SCOPE}, kind, rule"
+# A key in whatever run.
+_SHAPE = f"environment, {_SCOPE}, kind, rule"
 _MEASURED = (
     "is_open, open_time_ns, open_until_ns, trip_count, reason, actor, revision, probes,"
     " success_count, breach_count, readings, clock_ns, observed_value, limit_value"
@@ -57,6 +59,11 @@ DELETE_CLOSED = (
     "DELETE FROM gate_breakers WHERE environment = ? AND run_id = ? AND is_open = 0"
     f" AND ({_SCOPE}, kind, rule) IN (SELECT {_SCOPE}, kind, rule FROM gate_breakers"
     " WHERE environment = ? AND run_id = ? AND is_open = 0 ORDER BY change_time_ns LIMIT ?)"
+)
+CLOSED_RULED = f"SELECT DISTINCT {_SHAPE} FROM gate_breakers WHERE is_open = 0 AND rule <> ''"
+DELETE_SHAPE = (
+    "DELETE FROM gate_breakers WHERE is_open = 0 AND environment = ? AND source = ?"
+    " AND strategy = ? AND symbol = ? AND model_name = ? AND kind = ? AND rule = ?"
 )
 DELETE_BREAKER = (
     "DELETE FROM gate_breakers WHERE environment = ? AND run_id = ? AND source = ?"
@@ -126,14 +133,21 @@ def breaker_of(row: Any) -> Breaker:
         reason=reason,
         actor=actor,
         revision=revision,
-        probes=_pairs(probes),
+        probes=tuple(Probe(*each) for each in json.loads(probes)),
         success_count=success_count,
         breach_count=breach_count,
-        window=_pairs(readings),
+        window=tuple((time_ns, value) for time_ns, value in json.loads(readings)),
         clock_ns=clock_ns,
         observed_value=observed_value,
         limit=limit,
     )
+
+
+def shape_of(row: Any) -> Breaker:
+    """A breaker as a row of `CLOSED_RULED` tells it, of whatever run."""
+    environment, source, strategy, symbol, model_name, kind, rule = row
+    scope = Scope(source, strategy, symbol, model_name)
+    return Breaker(World(environment, ""), scope, BreakerKind(kind), rule)
 
 
 def key_row(breaker: Breaker) -> tuple[Any, ...]:
@@ -201,7 +215,3 @@ def _breaker_row(breaker: Breaker, now_ns: int) -> tuple[Any, ...]:
         *(breaker.success_count, breaker.breach_count, json.dumps(breaker.window)),
         *(breaker.clock_ns, breaker.observed_value, breaker.limit, now_ns),
     )
-
-
-def _pairs(words: str) -> tuple[tuple[Any, Any], ...]:
-    return tuple((first, second) for first, second in json.loads(words))

@@ -1,6 +1,7 @@
 """Looking at a database as it is: read-only, nothing migrated, no lock taken. It works beside a
 serving sidecar, and on a file that no sidecar would open."""
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,6 +74,12 @@ class Inspection:
             " (SELECT coalesce(sum(event_count), 0) FROM pruned_kinds) FROM log"
         )
         return LogFacts(row[0], int(row[1]), int(row[2]), row[3], int(row[4]), int(row[5]))
+
+    def log_ids(self) -> list[str]:
+        """Its log_id, then those of the logs that it was restored from, newest first; also of a
+        schema that is older than lineages."""
+        (row,) = self._rows("SELECT * FROM log")
+        return [row.log_id, *json.loads(getattr(row, "former_log_ids", "[]"))]
 
     def last_ingest_time_ns(self) -> int:
         """When the newest event was stored; 0 when there is none."""

@@ -1,5 +1,6 @@
 """The store: opens a database, holds its parts, closes them."""
 
+import json
 import operator
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -62,7 +63,9 @@ class Store:
         self.events = Events(self._database)
         self.stations = Stations(self._database, rejected_events_max, same_content, now_ns)
         self.gate = Gate(self._database, gate_limits, now_ns)
-        self.log_id = self._log_id(new_log_id)
+        # The logs that this one was restored from, newest first.
+        self.former_log_ids: tuple[str, ...]
+        self.log_id, self.former_log_ids = self._identity(new_log_id)
 
     @_patiently
     def append(self, appends: Sequence[Append]) -> list[Appended]:
@@ -176,14 +179,15 @@ class Store:
         """Closes the database and releases its lock."""
         self._database.close()
 
-    def _log_id(self, new_log_id: Callable[[], UUID]) -> str:
+    def _identity(self, new_log_id: Callable[[], UUID]) -> tuple[str, tuple[str, ...]]:
+        """The log_id, made when there is none yet, and the former ones."""
         with self._database.writing() as writer:
-            known = writer.execute("SELECT log_id FROM log WHERE id = 1").fetchone()
+            known = writer.execute("SELECT log_id, former_log_ids FROM log WHERE id = 1").fetchone()
             if known is not None:
-                return str(known[0])
+                return str(known[0]), tuple(json.loads(known[1]))
             log_id = str(new_log_id())
             writer.execute(
                 "INSERT INTO log (id, log_id, last_sequence, create_time_ns) VALUES (1, ?, 0, ?)",
                 (log_id, self._now_ns()),
             )
-            return log_id
+            return log_id, ()

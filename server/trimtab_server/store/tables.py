@@ -39,6 +39,8 @@ class LogRow(SQLModel, table=True):
     gate_floor: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     # Digest of the policy that sidecars started with last; None = none did.
     gate_policy: str | None = Field(default=None, sa_column=Column(Text))
+    # The logs that this one was restored from, newest first, as a JSON list.
+    former_log_ids: str = Field(sa_column=Column(Text, nullable=False, server_default=text("'[]'")))
 
 
 class EventRow(SQLModel, table=True):

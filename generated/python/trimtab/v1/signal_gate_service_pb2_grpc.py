@@ -87,7 +87,9 @@ class SignalGateServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetTradingState(self, request, context):
-        """Halts, reduces or resumes trading in a scope. Durable, and seen by every watcher, when it returns.
+        """Halts, reduces or resumes trading in a scope. When it returns, it is durable, this sidecar answers by
+        it, and its watchers are being told; other sidecars of the same log hear of it within a second.
+        HALTED and REDUCING of everything (a scope without names) are never refused for want of room.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,7 +103,8 @@ class SignalGateServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResetBreaker(self, request, context):
-        """Closes breakers by hand; tells exactly what it cleared.
+        """Closes breakers by hand; tells exactly what it cleared. One that a rule opened for stale data opens
+        again when data are still missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -65,7 +65,10 @@ class SignalGateServiceStub:
         trimtab.v1.signal_gate_service_pb2.SetTradingStateRequest,
         trimtab.v1.signal_gate_service_pb2.SetTradingStateResponse,
     ]
-    """Halts, reduces or resumes trading in a scope. Durable, and seen by every watcher, when it returns."""
+    """Halts, reduces or resumes trading in a scope. When it returns, it is durable, this sidecar answers by
+    it, and its watchers are being told; other sidecars of the same log hear of it within a second.
+    HALTED and REDUCING of everything (a scope without names) are never refused for want of room.
+    """
 
     TripBreaker: grpc.UnaryUnaryMultiCallable[
         trimtab.v1.signal_gate_service_pb2.TripBreakerRequest,
@@ -77,7 +80,9 @@ class SignalGateServiceStub:
         trimtab.v1.signal_gate_service_pb2.ResetBreakerRequest,
         trimtab.v1.signal_gate_service_pb2.ResetBreakerResponse,
     ]
-    """Closes breakers by hand; tells exactly what it cleared."""
+    """Closes breakers by hand; tells exactly what it cleared. One that a rule opened for stale data opens
+    again when data are still missing.
+    """
 
     ListBreakers: grpc.UnaryUnaryMultiCallable[
         trimtab.v1.signal_gate_service_pb2.ListBreakersRequest,
@@ -106,7 +111,10 @@ class SignalGateServiceAsyncStub:
         trimtab.v1.signal_gate_service_pb2.SetTradingStateRequest,
         trimtab.v1.signal_gate_service_pb2.SetTradingStateResponse,
     ]
-    """Halts, reduces or resumes trading in a scope. Durable, and seen by every watcher, when it returns."""
+    """Halts, reduces or resumes trading in a scope. When it returns, it is durable, this sidecar answers by
+    it, and its watchers are being told; other sidecars of the same log hear of it within a second.
+    HALTED and REDUCING of everything (a scope without names) are never refused for want of room.
+    """
 
     TripBreaker: grpc.aio.UnaryUnaryMultiCallable[
         trimtab.v1.signal_gate_service_pb2.TripBreakerRequest,
@@ -118,7 +126,9 @@ class SignalGateServiceAsyncStub:
         trimtab.v1.signal_gate_service_pb2.ResetBreakerRequest,
         trimtab.v1.signal_gate_service_pb2.ResetBreakerResponse,
     ]
-    """Closes breakers by hand; tells exactly what it cleared."""
+    """Closes breakers by hand; tells exactly what it cleared. One that a rule opened for stale data opens
+    again when data are still missing.
+    """
 
     ListBreakers: grpc.aio.UnaryUnaryMultiCallable[
         trimtab.v1.signal_gate_service_pb2.ListBreakersRequest,
@@ -153,7 +163,10 @@ class SignalGateServiceServicer(metaclass=abc.ABCMeta):
         request: trimtab.v1.signal_gate_service_pb2.SetTradingStateRequest,
         context: _ServicerContext,
     ) -> typing.Union[trimtab.v1.signal_gate_service_pb2.SetTradingStateResponse, collections.abc.Awaitable[trimtab.v1.signal_gate_service_pb2.SetTradingStateResponse]]:
-        """Halts, reduces or resumes trading in a scope. Durable, and seen by every watcher, when it returns."""
+        """Halts, reduces or resumes trading in a scope. When it returns, it is durable, this sidecar answers by
+        it, and its watchers are being told; other sidecars of the same log hear of it within a second.
+        HALTED and REDUCING of everything (a scope without names) are never refused for want of room.
+        """
 
     @abc.abstractmethod
     def TripBreaker(
@@ -169,7 +182,9 @@ class SignalGateServiceServicer(metaclass=abc.ABCMeta):
         request: trimtab.v1.signal_gate_service_pb2.ResetBreakerRequest,
         context: _ServicerContext,
     ) -> typing.Union[trimtab.v1.signal_gate_service_pb2.ResetBreakerResponse, collections.abc.Awaitable[trimtab.v1.signal_gate_service_pb2.ResetBreakerResponse]]:
-        """Closes breakers by hand; tells exactly what it cleared."""
+        """Closes breakers by hand; tells exactly what it cleared. One that a rule opened for stale data opens
+        again when data are still missing.
+        """
 
     @abc.abstractmethod
     def ListBreakers(

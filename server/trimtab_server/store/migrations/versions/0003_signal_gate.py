@@ -34,6 +34,10 @@ def upgrade() -> None:
         "log", sa.Column("gate_floor", sa.BigInteger, nullable=False, server_default=_ZERO)
     )
     op.add_column("log", sa.Column("gate_policy", _TEXT))
+    # Which logs this one was restored from: to those it may say that a halt has ended.
+    op.add_column(
+        "log", sa.Column("former_log_ids", _TEXT, nullable=False, server_default=sa.text("'[]'"))
+    )
     op.create_table(
         "gate_worlds",
         *_world(),
