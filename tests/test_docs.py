@@ -64,8 +64,8 @@ def test_the_buf_curl_lines_work(sidecar: Callable[..., Sidecar]) -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "clients/python/README.md"])
 def test_the_five_lines_record(sidecar: Callable[..., Sidecar], document: str) -> None:
-    """The Python block that a newcomer copies records four events into a real sidecar: its own three
-    and the gate's verdict."""
+    """The Python block that a newcomer copies records four events into a real sidecar: its own
+    three and the gate's verdict."""
     server: Sidecar = sidecar()
     text = (ROOT / document).read_text(encoding="utf-8")
     block = re.search(r"```python\n(.*?)```", text, re.DOTALL)
