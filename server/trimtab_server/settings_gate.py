@@ -144,7 +144,10 @@ class GateSettings(Strict):
         description="An ENTRY without the sidecar: as the client was built, or always denied.",
     )
     rules_max: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Trading states of a world, and its open breakers."
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Trading states of a world, and its open breakers.",
     )
     runs_max: int = Field(
         default=1_000,

@@ -127,8 +127,8 @@ def measure_watchers(bench: Bench, report: Report) -> None:
     spread, memory = [], []
     for _ in range(bench.rounds):
         sidecar = bench.start(bench.new_database())
-        flags = ("--address", sidecar.address, "--watchers", count, "--pid", sidecar.pid)
-        told = bench.child("gate_watchers", *flags)
+        flags = ("--watchers", count, "--pid", sidecar.pid, "--seconds", bench.sizes.watch_s)
+        told = bench.child("gate_watchers", "--address", sidecar.address, *flags)
         bench.stop(sidecar)
         spread.append((told["last_ms"], told["order_ms"]))
         memory.append((told["kb_each"], told["renewal_kb_each"]))

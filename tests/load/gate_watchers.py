@@ -23,7 +23,6 @@ from trimtab.v1 import signal_gate_service_pb2_grpc as pb_grpc
 
 _WATCHERS_A_CHANNEL = 100
 _CALL_S_MAX = 120.0
-_RENEWALS_S = 17.0
 
 
 class Watchers:
@@ -93,13 +92,13 @@ class Watchers:
             await channel.close()
 
 
-async def measured(address: str, count: int, pid: int) -> dict[str, float]:
+async def measured(address: str, count: int, pid: int, seconds: float) -> dict[str, float]:
     """What the watchers cost and how fast they hear."""
     before_mb = resident_mb(pid)
     watchers = Watchers(address, count)
     await watchers.connect()
     connected_mb = resident_mb(pid)
-    await asyncio.sleep(_RENEWALS_S)
+    await asyncio.sleep(seconds)
     later_mb = resident_mb(pid)
     order_s, last_s = await watchers.halted()
     await watchers.close()
@@ -117,8 +116,10 @@ def main() -> None:
     parser.add_argument("--address", required=True)
     parser.add_argument("--watchers", type=int, default=1_000)
     parser.add_argument("--pid", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=17.0, help="of renewals: ten of them")
     given = parser.parse_args()
-    print(json.dumps(asyncio.run(measured(given.address, given.watchers, given.pid))))
+    told = asyncio.run(measured(given.address, given.watchers, given.pid, given.seconds))
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
