@@ -164,7 +164,7 @@ class Sidecar:
         files = (settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
         self._tls = tls_keys(*files)
         callers = read_callers(settings.access_file, with_certificates=bool(files[2]))
-        self._admit = Access(callers).admit if callers else None
+        self._access = Access(callers) if callers else None
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
         """Starts, serves until a signal comes, and stops in order: callers first, log last."""
@@ -278,13 +278,15 @@ class Sidecar:
     def _gate_service(
         self, gate: SignalGate, store: Store, telemetry: Telemetry
     ) -> SignalGateService:
-        settings = self._settings
+        settings, start_ns = self._settings, _boot_time_ns()
         terms = GateTerms(
             log_id=store.log_id,
             boot_id=self._boot_id,
             watchers_max=settings.gate.watchers_max,
             slow_reader_s=settings.slow_reader_s,
             former_log_ids=store.former_log_ids,
+            may_probe=self._access.may_probe if self._access else lambda _: True,
+            uptime_ns=lambda: _boot_time_ns() - start_ns,
         )
         service = SignalGateService(gate, terms, telemetry)
         words = "WatchSignalGate calls open."
@@ -342,7 +344,7 @@ class Sidecar:
                 self._gate_service(gate, store, telemetry),
                 AdminService(facts, queries, readers, ingest, health, events, time.time_ns),
                 health,
-                [Answers(telemetry, time.monotonic, self._admit)],
+                [Answers(telemetry, time.monotonic, self._access.admit if self._access else None)],
                 settings.batch_bytes_max,
                 with_reflection=settings.has_reflection,
                 tls=self._tls,

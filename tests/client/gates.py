@@ -120,9 +120,11 @@ class Gate:
         return made
 
     def hear(self, told: pb.GateSnapshot) -> Intake:
-        """A snapshot arrives."""
+        """A snapshot arrives, and the disk does its work, however slow it is."""
         self.revision = told.revision
-        return self.gate.apply(self.message(told))
+        intake = self.gate.apply(self.message(told))
+        assert self.gate._keeper.wait_written(60)
+        return intake
 
     def renew(self) -> Intake:
         """A renewal arrives."""
@@ -130,6 +132,7 @@ class Gate:
 
     def again(self, **arguments: Any) -> Gate:
         """The engine after a restart: another process, the same disk."""
+        assert self.gate._keeper.wait_written(60)
         other = Gate(self.path, clock=self.clock, **arguments)
         other.log_id, other.boot_id, other.revision = self.log_id, self.boot_id, self.revision
         other.gate.tick()

@@ -222,6 +222,21 @@ def test_a_backtest_runs_on_its_own_time(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_time_that_cannot_be_does_not_move_a_backtests_clock(tmp_path: Path) -> None:
+    """Refused by name, also where the same question was answered before."""
+    gate = Gate(tmp_path, environment="BACKTEST", run_id="r1")
+    told = snapshot()
+    entry = halt(told, until_ns=1_000)
+    entry.scope.environment, entry.scope.run_id = BACKTEST, "r1"
+    gate.hear(told)
+    for event_time_ns in (10**30, -1, 7_258_118_400 * SECOND_NS):
+        assert gate.ask(event_time_ns=999).codes == ("HALTED",)
+        with pytest.raises(ValueError, match="event_time_ns: must lie from 1970 to 2200"):
+            gate.ask(event_time_ns=event_time_ns)
+    gate.clock.pass_s(60)
+    assert "STICKY_DENIAL" in gate.ask(event_time_ns=999).codes
+
+
 def test_a_backtest_that_was_never_asked_in_time_stays_halted(tmp_path: Path) -> None:
     """Nobody knows that the halt's end was reached."""
     gate = Gate(tmp_path, environment="BACKTEST", run_id="r1")

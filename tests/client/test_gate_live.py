@@ -18,6 +18,7 @@ from tests.client.conftest import NOBODY, Connect, eventually
 from trimtab.v1 import event_pb2
 from trimtab.v1 import signal_gate_service_pb2 as pb
 from trimtab_client import FakeSidecar, GateChange, GateSettings, InvalidArgument, Trimtab
+from trimtab_client.gate_memory import GateMemory, Heard
 
 QUICK = {"backoff_s_min": 0.01, "backoff_s_max": 0.05}
 OPENED: dict[str, Any] = {"on_unavailable": "OPEN"}
@@ -47,6 +48,7 @@ Engine = Callable[..., Trimtab]
 
 def test_an_engine_asks_before_it_emits(fake: FakeSidecar, engine: Engine) -> None:
     """As the README shows: allowed, halted, resumed."""
+    fake.gate.lease_ttl_s = 60
     tt = engine()
     assert tt.gate.wait_fresh(20)
     asked: dict[str, Any] = {"symbol": "AAPL", "side": "BUY", "confidence": 0.7}
@@ -242,6 +244,7 @@ def test_a_connection_that_swallows_everything_is_dialled_anew(
 
 def test_close_ends_every_thread_and_is_quick(fake: FakeSidecar, engine: Engine) -> None:
     """Twice does no harm; checks go on being answered and are not recorded."""
+    fake.gate.lease_ttl_s = 60
     tt = engine(**OPENED)
     assert tt.gate.wait_fresh(20)
     tt.allow(signal_id="s1", symbol="AAPL")
@@ -249,9 +252,12 @@ def test_close_ends_every_thread_and_is_quick(fake: FakeSidecar, engine: Engine)
     tt.close()
     assert not [t.name for t in threading.enumerate() if t.name.startswith("trimtab-gate")]
     assert [each.signal_id for each in fake.events("DECISION")] == ["s1"]
-    assert tt.allow(signal_id="s2", symbol="AAPL").gate_source in ("LEASE", "STALE")
+    assert tt.allow(signal_id="s2", symbol="AAPL").gate_source == "LEASE"
     assert tt.gate.stats.pending_count == 0
-    assert not tt.gate.wait_fresh(0.0) or tt.gate.state == "FRESH"
+    opened = fake.gate.watch_count
+    assert tt.gate.wait_fresh(20)
+    assert fake.gate.watch_count == opened
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("trimtab-gate")]
 
 
 def test_construction_starts_nothing(connected: Connect) -> None:
@@ -324,3 +330,45 @@ def test_a_stopped_process_is_as_silent_as_a_dead_one(engine: Engine, tmp_path: 
             assert tt.allow(symbol="AAPL", confidence=0.9).codes == ("HALTED",)
         finally:
             process.kill()
+
+
+def test_a_watch_is_opened_again_while_the_disk_hangs(
+    fake: FakeSidecar, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And hears the halts that come meanwhile."""
+    tt = engine(**OPENED)
+    assert tt.gate.wait_fresh(20)
+    go_on = threading.Event()
+    write = GateMemory.write
+
+    def hanging(self: GateMemory, heard: Heard) -> int | None:
+        assert go_on.wait(60)
+        return write(self, heard)
+
+    monkeypatch.setattr(GateMemory, "write", hanging)
+    try:
+        fake.gate.set_trading_state(environment="PAPER", state="HALTED", symbol="MSFT")
+        assert eventually(lambda: "HALTED" in tt.allow(symbol="MSFT", confidence=0.9).codes)
+        opened = tt.gate.stats.opened_count
+        fake.stop()
+        fake.start()
+        assert eventually(lambda: tt.gate.stats.opened_count > opened)
+        fake.gate.set_trading_state(environment="PAPER", state="HALTED", symbol="AAPL")
+        assert eventually(lambda: tt.allow(symbol="AAPL", confidence=0.9).codes == ("HALTED",))
+    finally:
+        go_on.set()
+
+
+def test_messages_that_come_too_late_are_no_sign_of_life(fake: FakeSidecar, engine: Engine) -> None:
+    """A new connection is tried, and what its server's clock lost is made up for."""
+    told: list[GateChange] = []
+    tt = engine()
+    tt.gate.on_change(told.append)
+    assert tt.gate.wait_fresh(20)
+    # A call that is younger than the lease makes up for it by itself.
+    threading.Event().wait(3 * fake.gate.lease_ttl_s)
+    opened = tt.gate.stats.opened_count
+    fake.gate._start_ns += 20 * 10**9
+    assert eventually(lambda: tt.gate.stats.opened_count > opened)
+    assert eventually(lambda: tt.gate.state == "FRESH")
+    assert "EXPIRED" in {each.state for each in told}

@@ -6,10 +6,12 @@ import multiprocessing
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.client.gates import SECOND_NS, Gate, halt, snapshot
+from trimtab_client import gate_memory
 from trimtab_client.gate_lease import Intake
 from trimtab_client.gate_memory import GateMemory, Heard, Unreadable, file_name, gate_directory
 
@@ -182,16 +184,12 @@ def test_a_disk_that_hangs_does_not_hold_up_a_halt(
     monkeypatch.setattr(GateMemory, "write", hanging)
     new = snapshot(2)
     halt(new, symbol="AAPL")
-    hearing = threading.Thread(target=gate.hear, args=(new,))
-    hearing.start()
+    gate.gate.apply(gate.message(new))
     assert hung.wait(60)
-    for _ in range(12_000):
-        if gate.ask().codes == ("HALTED",):
-            break
-        threading.Event().wait(0.005)
+    assert gate.ask().codes == ("HALTED",)
     assert gate.ask(symbol="MSFT").codes == ("HALTED",)
     go_on.set()
-    hearing.join(60)
+    assert gate.gate._keeper.wait_written(60)
     assert gate.ask(symbol="MSFT").verdict == "ALLOW"
     assert gate.ask().codes == ("HALTED",)
 
@@ -214,6 +212,124 @@ def test_a_full_disk_ends_no_lease(
     assert caplog.text.count("cannot be kept on disk") == 1
     gate.hear(snapshot(3))
     assert gate.gate.stats.memory_error == ""
+
+
+@pytest.mark.parametrize("what", ["write", "settle"])
+def test_a_disk_that_hangs_holds_up_no_later_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The next halt is denied at once, beside what the disk may hold; nothing else is passed by
+    rules that are not on disk, and the latest is what is written in the end."""
+    gate = Gate(tmp_path)
+    old = snapshot(1)
+    halt(old, symbol="MSFT")
+    gate.hear(old)
+    hung, go_on = threading.Event(), threading.Event()
+    real = getattr(GateMemory, what)
+
+    def hanging(self: GateMemory, told: Any) -> Any:
+        hung.set()
+        assert go_on.wait(60)
+        return real(self, told)
+
+    monkeypatch.setattr(GateMemory, what, hanging)
+    for revision, symbol in ((2, "IBM"), (3, "ORCL"), (4, "AAPL")):
+        told = snapshot(revision)
+        halt(told, symbol=symbol)
+        assert gate.gate.apply(gate.message(told)) is Intake.TAKEN
+        assert hung.wait(60)
+        assert gate.ask(symbol=symbol).codes == ("HALTED",)
+        assert gate.gate.revision == revision
+    gate.revision = 4
+    gate.clock.pass_s(5)
+    assert gate.renew() is Intake.RENEWED
+    assert gate.gate.state == "FRESH"
+    assert gate.ask(symbol="IBM").codes == ("HALTED",)
+    assert gate.ask(symbol="ORCL").verdict == "ALLOW"
+    go_on.set()
+    assert gate.gate._keeper.wait_written(60)
+    for symbol, verdict in (("IBM", "ALLOW"), ("MSFT", "ALLOW"), ("AAPL", "DENY")):
+        assert gate.ask(symbol=symbol).verdict == verdict
+    assert gate.again().ask().codes == ("HALTED", "STICKY_DENIAL", "NO_LEASE")
+
+
+def test_a_child_of_a_fork_writes_what_the_parent_did_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It denies what was heard at once, and has it written with the next renewal."""
+    gate = Gate(tmp_path)
+    gate.hear(snapshot(1))
+    go_on = threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(GateMemory, "write", lambda self, heard: go_on.wait(60) and None)
+        gate.gate.apply(gate.message(snapshot(2, halted=True)))
+        parents = gate.gate._keeper._writer
+        gate.gate.reset_after_fork()
+    assert gate.ask().codes == ("HALTED",)
+    gate.revision = 2
+    assert gate.renew() is Intake.RENEWED
+    assert gate.again().ask().codes == ("HALTED", "STICKY_DENIAL", "NO_LEASE")
+    go_on.set()
+    assert parents is not None
+    assert parents.wait(60)
+
+
+def _full(descriptor: int, data: bytes) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_denial_that_could_not_be_written_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on disk says less, so it is made unreadable; a renewal writes once there is room."""
+    gate = Gate(tmp_path)
+    gate.hear(snapshot(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(gate_memory, "_write_all", _full)
+        gate.hear(snapshot(2, halted=True))
+        assert gate.ask().codes == ("HALTED",)
+        assert gate.again().ask().codes == ("LAST_STATE_UNREADABLE", "NO_LEASE")
+    gate.renew()
+    assert gate.again().ask().codes == ("HALTED", "STICKY_DENIAL", "NO_LEASE")
+    assert gate.gate.stats.memory_error == ""
+
+
+def test_the_first_denial_that_could_not_be_written_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a file nothing would ever have been heard."""
+    gate = Gate(tmp_path)
+    monkeypatch.setattr(gate_memory, "_write_all", _full)
+    gate.hear(snapshot(1))
+    assert gate.again().ask().codes == ("NO_LEASE", "FALLBACK")
+    gate.hear(snapshot(2, halted=True))
+    assert gate.again().ask().codes == ("LAST_STATE_UNREADABLE", "NO_LEASE")
+
+
+def test_what_denies_as_much_stays_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A halt of everything covers one of a symbol; nothing covers a stricter fail policy."""
+    gate = Gate(tmp_path)
+    gate.hear(snapshot(1, halted=True))
+    monkeypatch.setattr(gate_memory, "_write_all", _full)
+    told = snapshot(2)
+    halt(told, symbol="AAPL")
+    gate.hear(told)
+    assert gate.again().ask().codes == ("HALTED", "STICKY_DENIAL", "NO_LEASE")
+    told.fail_policy = 2  # type: ignore[assignment]
+    told.revision = 3
+    gate.hear(told)
+    assert gate.again().ask().codes == ("LAST_STATE_UNREADABLE", "NO_LEASE")
+
+
+def test_a_pipe_in_the_way_is_unreadable(tmp_path: Path) -> None:
+    """It is not waited for."""
+    gate = Gate(tmp_path)
+    os.mkfifo(tmp_path / file_name("alpha-1", 2, "heard"))
+    gate.gate.tick()
+    assert gate.ask().codes == ("LAST_STATE_UNREADABLE", "NO_LEASE")
+    assert "regular file" in gate.ask().words
 
 
 def _write_many(path: str, first: int) -> None:

@@ -228,3 +228,20 @@ def test_an_override_that_makes_no_sense_is_not_written(
     with pytest.raises((ValueError, TypeError), match=f"^{name}"):
         write_override(**(told | wrong))
     assert not list(tmp_path.iterdir())
+
+
+def test_an_override_that_no_decision_could_tell_is_malformed(tmp_path: Path) -> None:
+    """A lone surrogate cannot be encoded: what it lets through would not be recorded."""
+    path = override_path("a", "PAPER", tmp_path)
+    path.write_text(
+        json.dumps({"actor": "a", "reason": "\ud800", "expires": "2099-01-01T00:00:00Z"})
+    )
+    with pytest.raises(OverrideMalformed, match="reason: holds a character"):
+        read_override(source="a", environment="PAPER", gate_dir=tmp_path)
+
+
+def test_a_pipe_is_no_override(tmp_path: Path) -> None:
+    """It is not waited for."""
+    os.mkfifo(override_path("a", "PAPER", tmp_path))
+    with pytest.raises(OverrideMalformed, match="regular file"):
+        read_override(source="a", environment="PAPER", gate_dir=tmp_path)

@@ -9,7 +9,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from trimtab_server.domain.breaker import granted, observed, probes_under_way, tripped_by_hand
-from trimtab_server.domain.breaker_record import Breaker, BreakerRule, Sample, SampleKind, reset
+from trimtab_server.domain.breaker_record import (
+    Breaker,
+    BreakerRule,
+    Probe,
+    Sample,
+    SampleKind,
+    reset,
+)
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.market_hours import MarketHours
 from trimtab_server.domain.signal_gate import BreakerKind, Scope, World
@@ -56,7 +63,7 @@ def _samples(told: list[dict[str, Any]], breaker: Breaker) -> list[Sample]:
         Sample(
             SampleKind[each["kind"]],
             breaker.world,
-            breaker.scope,
+            breaker.scope._replace(source=each.get("source", breaker.scope.source)),
             each.get("signal_id", ""),
             round(each["time_s"] * S),
             each.get("return_fraction"),
@@ -73,7 +80,8 @@ def _after(
     if "samples" in step:
         return observed(breaker, rule, _samples(step["samples"], breaker), now_ns)
     if "grant" in step:
-        asked = granted(breaker, rule, step["grant"], now_ns)
+        source = step.get("source", breaker.scope.source)
+        asked = granted(breaker, rule, Probe(source, step["grant"], now_ns))
         assert (asked is not None) == step["granted"], step
         return asked or breaker
     if "trip" in step:

@@ -128,11 +128,19 @@ class Trace:
             revision=step["revision"] if told is None else int(told["revision"]),
             former_log_ids=step.get("former_log_ids", ()),
         )
-        message.server_time.CopyFrom(to_timestamp(self.start_ns + self.elapsed_ns))
+        sent_ns = self.elapsed_ns - round(step.get("late_s", 0.0) * 1e9)
+        message.server_time.CopyFrom(to_timestamp(self.start_ns + sent_ns))
+        if "uptime_s" in step:
+            message.uptime.CopyFrom(to_duration(step["uptime_s"]))
         message.lease_ttl.CopyFrom(to_duration(6.0))
         if told is not None:
             ParseDict(told, message.snapshot)
-        assert self.gate.apply(message).value == step["becomes"], step
+        asked_ns = None
+        if "asked_s" in step:
+            asked_ns = 10**15 + self.elapsed_ns - round(step["asked_s"] * 1e9)
+        assert self.gate.apply(message, asked_ns).value == step["becomes"], step
+        # However slow the disk is: what waits for it is none of a trace's.
+        assert self.gate._keeper.wait_written(60)
 
     def check(self, step: dict[str, Any]) -> None:
         """A question is answered as expected."""

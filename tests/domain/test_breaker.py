@@ -1,6 +1,7 @@
 """Breakers: what opens them, what alone closes them, and that pages and old news change nothing."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -33,6 +34,7 @@ NOW = 1_700_000_000 * S
 LIVE = World(Environment.LIVE, "")
 RUN = World(Environment.BACKTEST, "run-1")
 SCOPE = Scope(source="bot", strategy="trend")
+_probe = partial(Probe, SCOPE.source)
 FAILURES = BreakerRule(
     "failures", BreakerKind.EXECUTION_FAILURES, 0.5, window_ns=60 * S, count_min=3
 )
@@ -129,13 +131,13 @@ def test_a_reading_must_be_confirmed() -> None:
 def test_probes_that_end_well_close_it() -> None:
     """Three granted ones; good results of other signals, and a second one of the same, do not."""
     breaker, later = _open(FAILURES), NOW + 300 * S
-    assert granted(breaker, FAILURES, "a", later - 1) is None
+    assert granted(breaker, FAILURES, _probe("a", later - 1)) is None
     for name in ("a", "b", "c"):
-        asked = granted(breaker, FAILURES, name, later)
+        asked = granted(breaker, FAILURES, _probe(name, later))
         assert asked is not None
         breaker = asked
-    assert granted(breaker, FAILURES, "d", later) is None
-    assert granted(breaker, FAILURES, "a", later) == breaker
+    assert granted(breaker, FAILURES, _probe("d", later)) is None
+    assert granted(breaker, FAILURES, _probe("a", later)) == breaker
     good = [_sample(SampleKind.EXECUTED, later, name) for name in ("x", "a", "a", "", "b")]
     breaker = observed(breaker, FAILURES, good, later)
     assert (breaker.success_count, breaker.state_at(later)) == (2, BreakerState.HALF_OPEN)
@@ -163,7 +165,7 @@ def test_what_happened_while_it_was_open_does_not_open_it_again() -> None:
     breaker, later = _open(FAILURES), NOW + 301 * S
     late = _sample(SampleKind.EXECUTION_FAILED, NOW + 299 * S, "other")
     assert observed(breaker, FAILURES, [late], later) == breaker
-    asked = granted(breaker, FAILURES, "other", later)
+    asked = granted(breaker, FAILURES, _probe("other", later))
     assert asked is not None
     assert observed(asked, FAILURES, [late], later).trip_count == 2
 
@@ -172,30 +174,30 @@ def test_a_probe_without_a_result_is_given_up() -> None:
     """Its place is free again, and its late success counts no more."""
     rule = replace(FAILURES, probe_count_max=1, probe_timeout_ns=10 * S)
     later = NOW + 300 * S
-    breaker = granted(_open(rule), rule, "a", later)
+    breaker = granted(_open(rule), rule, _probe("a", later))
     assert breaker is not None
-    assert granted(breaker, rule, "b", later + 9 * S) is None
+    assert granted(breaker, rule, _probe("b", later + 9 * S)) is None
     assert probes_under_way(breaker, rule, later + 10 * S) == ()
     late = observed(breaker, rule, [_sample(SampleKind.EXECUTED, later, "a")], later + 10 * S)
     assert late.success_count == 0
-    taken = granted(breaker, rule, "b", later + 10 * S)
+    taken = granted(breaker, rule, _probe("b", later + 10 * S))
     assert taken is not None
-    assert taken.probes == (Probe("b", later + 10 * S),)
+    assert taken.probes == (_probe("b", later + 10 * S),)
 
 
 def test_a_probe_that_ended_counts_once() -> None:
     """Neither another result of its signal, nor its grant when it is stored late, nor its signal
     asking again makes it count a second time; its place is free for another signal."""
     rule, later = replace(FAILURES, probe_count_max=1, success_count_min=2), NOW + 300 * S
-    asked = granted(_open(rule), rule, "a", later)
+    asked = granted(_open(rule), rule, _probe("a", later))
     assert asked is not None
     good = _sample(SampleKind.EXECUTED, later, "a")
     ended = observed(asked, rule, [good], later)
     assert (ended.success_count, probes_under_way(ended, rule, later)) == (1, ())
-    assert granted(ended, rule, "a", later) is None
-    assert granted(ended, rule, "a", later + 2 * rule.probe_timeout_ns) is None
+    assert granted(ended, rule, _probe("a", later)) is None
+    assert granted(ended, rule, _probe("a", later + 2 * rule.probe_timeout_ns)) is None
     assert observed(ended, rule, [good, good], later) == ended
-    other = granted(ended, rule, "b", later)
+    other = granted(ended, rule, _probe("b", later))
     assert other is not None
     assert not observed(other, rule, [good._replace(signal_id="b")], later).is_open
     bad = _sample(SampleKind.EXECUTION_FAILED, later, "a")
@@ -326,7 +328,7 @@ def test_where_a_page_ends_makes_no_difference(
     start = _new(rule, world)
     if data.draw(st.booleans()):
         start = tripped_by_hand(start, NOW - 3_000 * S, 100 * S, "x", "ann")
-        start = granted(start, rule, "a", NOW - 2_500 * S) or start
+        start = granted(start, rule, _probe("a", NOW - 2_500 * S)) or start
     by_hand = data.draw(st.booleans())
     told = None if by_hand else rule
     whole = observed(start, told, samples, NOW)
@@ -352,7 +354,7 @@ def test_only_granted_probes_close_an_open_breaker(
     given_out: set[str] = set()
     for sample, wait in zip(samples, waits, strict=False):
         now += wait * S
-        asked = granted(breaker, rule, sample.signal_id or "z", now) if wait % 3 else None
+        asked = granted(breaker, rule, _probe(sample.signal_id or "z", now)) if wait % 3 else None
         if asked is not None:
             given_out |= {each.signal_id for each in asked.probes}
             breaker = asked
@@ -381,7 +383,7 @@ def test_old_samples_change_nothing(
         breaker = observed(breaker, rule, [_sample(SampleKind.MARKET_DATA, NOW)], NOW)
     if is_open:
         breaker = tripped_by_hand(breaker, NOW - 90 * S, 60 * S, "x", "ann")
-        breaker = granted(breaker, rule, "a", NOW) or breaker
+        breaker = granted(breaker, rule, _probe("a", NOW)) or breaker
     old = [each._replace(time_ns=each.time_ns - limit - S) for each in samples]
     old = [each for each in old if each.time_ns < NOW - limit]
     assert observed(breaker, rule, old, NOW) == breaker

@@ -137,8 +137,8 @@ def test_probes_are_taken_from_every_half_open_breaker_or_from_none() -> None:
     first, second = breaker(SYMBOL, NOW), breaker(Scope(), NOW)
     seen = []
 
-    def grant(breakers: object, signal_id: str) -> list[OpenBreaker]:
-        seen.append((breakers, signal_id))
+    def grant(breakers: object, query: Query) -> list[OpenBreaker]:
+        seen.append((breakers, query))
         return [second] if len(seen) > 1 else []
 
     rules = RuleSet(1, breakers=(first, second))
@@ -148,7 +148,7 @@ def test_probes_are_taken_from_every_half_open_breaker_or_from_none() -> None:
     assert codes(granted) == [GateReason.PROBE_GRANTED] * 2
     spent = decide(rules, query, NOW, grant)
     assert (spent.kind, codes(spent)) == (VerdictKind.DENY, [GateReason.PROBES_EXHAUSTED])
-    assert seen == [((second, first), "s1")] * 2
+    assert seen == [((second, first), query)] * 2
     halted = RuleSet(1, states=(state(),), breakers=(first, second))
     assert codes(decide(halted, query, NOW, grant)) == [GateReason.HALTED]
     assert len(seen) == 2

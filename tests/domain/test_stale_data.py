@@ -1,7 +1,14 @@
 """Breakers of stale data: time opens them, and only data or a hand closes them."""
 
 from trimtab_server.domain.breaker import granted, observed, tripped_by_hand
-from trimtab_server.domain.breaker_record import Breaker, BreakerRule, Sample, SampleKind, reset
+from trimtab_server.domain.breaker_record import (
+    Breaker,
+    BreakerRule,
+    Probe,
+    Sample,
+    SampleKind,
+    reset,
+)
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.signal_gate import BreakerKind, Scope, World
 from trimtab_server.domain.stale_data import ticked
@@ -26,7 +33,7 @@ def test_stale_data_opens_by_time_and_closes_by_data() -> None:
     assert not ticked(ticked(breaker, STALE, NOW + 10 * S), STALE, NOW + 11 * S).is_open
     breaker = ticked(ticked(breaker, STALE, NOW + 11 * S), STALE, NOW + 12 * S)
     assert (breaker.is_open, breaker.open_until_ns, breaker.observed_value) == (True, None, 12.0)
-    assert granted(breaker, STALE, "a", NOW + 10**6 * S) is None
+    assert granted(breaker, STALE, Probe("bot", "a", NOW + 10**6 * S)) is None
     at = NOW + 20 * S
     once = observed(breaker, STALE, [data._replace(time_ns=at), data, data], at)
     assert (once.is_open, once.success_count) == (True, 1)

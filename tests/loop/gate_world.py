@@ -132,10 +132,16 @@ _KINDS = {
 
 
 def outcome(
-    world: World, time_ns: int, *, won: bool, strategy: str = "momentum", signal_id: str = ""
+    world: World,
+    time_ns: int,
+    *,
+    won: bool,
+    strategy: str = "momentum",
+    signal_id: str = "",
+    source: str = "alpha",
 ) -> Sample:
-    """An outcome of a strategy of engine alpha."""
-    scope = Scope("alpha", strategy, "BTC-USDT", "")
+    """An outcome of a strategy of an engine."""
+    scope = Scope(source, strategy, "BTC-USDT", "")
     return Sample(SampleKind.OUTCOME, world, scope, signal_id, time_ns, 0.1 if won else -0.1, won)
 
 
@@ -152,12 +158,13 @@ async def running(
     clock: FakeClock | None = None,
     *,
     with_monitor: bool = True,
+    rules_max: int = 10_000,
 ) -> AsyncIterator[Running]:
     """The gate and the monitor on a store."""
     clock = clock or FakeClock()
     telemetry, readers, own = Telemetry(), Readers(2, 8), Readers(1, 8)
     ingest = Ingest(store, _LIMITS, telemetry, time.monotonic, time.time_ns)
-    policy = GatePolicy(breakers=tuple(breakers))
+    policy = GatePolicy(breakers=tuple(breakers), rules_max=rules_max)
     gate = SignalGate(store, ingest, own, policy, telemetry, clock)
     gate.load()
     monitor = Monitor(gate, store.gate, SAMPLES, telemetry)

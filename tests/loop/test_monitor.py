@@ -131,7 +131,7 @@ async def test_an_outcome_that_comes_before_its_grant_is_stored_counts_once(
         await one.monitored(await one.record(won(later + 2 * NS)))
         (breaker,) = (await one.gate.page(RUN, None, 10, include_closed=False)).breakers
         assert breaker.success_count == 1
-        assert breaker.probes == (Probe("p-1", later, has_ended=True),)
+        assert breaker.probes == (Probe("alpha", "p-1", later, has_ended=True),)
         await until(partial(_has_ended, one), "the word of it")
         assert one.codes(RUN, MOMENTUM, later, "p-1") == [GateReason.PROBES_EXHAUSTED]
         assert one.codes(RUN, MOMENTUM, later, "p-2") == [GateReason.PROBE_GRANTED]
@@ -197,6 +197,88 @@ async def test_events_of_a_spool_feed_no_breaker(backend: Backend) -> None:  # n
         await one.record(*losses(LIVE, 5, START_NS - 5 * NS))
         await until(lambda: bool(one.gate.held(LIVE).breakers), "the breaker")
         assert one.codes(LIVE, MOMENTUM, START_NS) == OPEN
+
+
+async def test_a_signal_of_another_engine_with_the_id_of_a_probe_is_no_probe(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """Engines number their signals each for itself: it has no share in the probe, its win does not
+    end it, and the win of the probe itself does."""
+    rule = replace(LOSSES, probe_count_max=1, success_count_min=1)
+    async with running(backend.open(), breakers=[rule]) as one:
+        await _open(one)
+        later = START_NS + 3_700 * NS
+        assert one.codes(RUN, MOMENTUM, later, "1") == [GateReason.PROBE_GRANTED]
+        beta = MOMENTUM._replace(source="beta")
+        assert one.codes(RUN, beta, later, "1") == [GateReason.PROBES_EXHAUSTED]
+        won = partial(outcome, RUN, later + NS, won=True, signal_id="1")
+        for strategy in ("momentum", "carry"):
+            await one.monitored(await one.record(won(source="beta", strategy=strategy)))
+        (breaker,) = (await one.gate.page(RUN, None, 10, include_closed=False)).breakers
+        assert breaker.probes == (Probe("alpha", "1", later),)
+        await one.record(won())
+        await until(lambda: not one.gate.held(RUN).breakers, "the end of the breaker")
+
+
+async def test_a_full_world_opens_the_widest_breaker_of_a_rule_instead(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """However many strategies lose, the rule opens one breaker beyond the limit; it denies them all
+    and says why. Its probes close it, and it opens again for the next one that finds no room."""
+    async with running(backend.open(), rules_max=2) as one:
+        many = [
+            outcome(RUN, START_NS + i * NS, won=False, strategy=f"s-{strategy}")
+            for strategy in range(20)
+            for i in range(5)
+        ]
+        await one.monitored(await one.record(*many))
+        later = START_NS + 3_700 * NS
+        for _ in range(2):
+            await until(lambda: len(one.gate.held(RUN).breakers) == 3, "three breakers")
+            held = one.gate.held(RUN).breakers
+            assert sorted(key.scope.strategy for key in held) == ["", "s-0", "s-1"]
+            (wide,) = (each for key, each in held.items() if key.scope == Scope())
+            assert "as 2 breakers are open already" in wide.reason
+            assert one.codes(RUN, CARRY, START_NS + 9 * NS) == OPEN
+            for name in ("p-1", "p-2"):
+                assert one.codes(RUN, CARRY, later, name) == [GateReason.PROBE_GRANTED]
+                won = outcome(RUN, later + NS, won=True, strategy="carry", signal_id=name)
+                await one.monitored(await one.record(won))
+            await until(lambda: len(one.gate.held(RUN).breakers) == 2, "the end of the widest")
+            assert one.codes(RUN, CARRY, later) == []
+            again = [
+                outcome(RUN, later + (2 + i) * NS, won=False, strategy="s-7") for i in range(5)
+            ]
+            await one.monitored(await one.record(*again))
+            later += 7_300 * NS
+
+
+async def test_a_full_world_denies_while_any_symbol_s_data_are_missing(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """The widest breaker of the rule stands for those without room until the data of all of them
+    came again, also when somebody resets it meanwhile."""
+    clock, store = FakeClock(), backend.open()
+    other = Scope("alpha", "momentum", "D", "")
+    async with running(store, breakers=[STALE], clock=clock, rules_max=1) as one:
+        await one.monitored(await one.record(*(_bar(START_NS, name) for name in "ABCD")))
+        clock.now_ns += 70 * NS
+        await until(lambda: len(one.gate.held(LIVE).breakers) == 2, "two breakers")
+        assert one.codes(LIVE, other, clock.now_ns) == OPEN
+        revision = one.gate.held(LIVE).rules.revision
+        cleared = partial(with_reset, scope=Scope(), kind=None, include_narrower=False)
+        await one.gate.order(an_order(LIVE), decided(cleared))
+        await until(lambda: one.gate.held(LIVE).rules.revision == revision + 2, "the widest again")
+        fresh = [_bar(clock.now_ns - i, name) for i in (1, 0) for name in "ABC"]
+        await one.monitored(await one.record(*fresh))
+        await until(lambda: _symbols(one) == {"D"}, "the one that is missing still")
+        assert one.codes(LIVE, other, clock.now_ns) == OPEN
+        await one.record(_bar(clock.now_ns - 1, "D"), _bar(clock.now_ns, "D"))
+        await until(lambda: not one.gate.held(LIVE).breakers, "the end of the breakers")
+
+
+def _symbols(one: Running) -> set[str]:
+    return {key.scope.symbol for key in one.gate.held(LIVE).breakers}
 
 
 def _bar(time_ns: int, symbol: str = "BTC-USDT") -> Sample:

@@ -162,7 +162,7 @@ async def test_it_answers_while_the_database_is_away(
             assert len(one.gate.grants) == 1
         await until(lambda: not one.gate.grants, "the storing of the probe")
         (breaker,) = (await one.gate.page(RUN, None, 10, include_closed=False)).breakers
-        assert breaker.probes == (Probe("s-1", START_NS + NS),)
+        assert breaker.probes == (Probe("alpha", "s-1", START_NS + NS),)
 
 
 async def test_orders_that_wait_are_limited(

@@ -241,6 +241,13 @@ def test_a_wrong_token_beside_a_good_certificate_is_refused() -> None:
     assert error.reason is Reason.UNAUTHENTICATED
 
 
+def test_who_only_reads_takes_no_probe() -> None:
+    """Engines and operators may; a signal of anybody else would never have an outcome."""
+    holder = Access(CALLERS)
+    may = {name: holder.may_probe(bearing(token)) for name, token in TOKENS.items()}
+    assert may == {"ingest": True, "read": False, "operate": True}
+
+
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
     """A sidecar on loopback with an access file, that logs all it can."""

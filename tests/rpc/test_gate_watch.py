@@ -43,7 +43,7 @@ def test_a_snapshot_holds_what_concerns_its_source(run: Operator) -> None:
 
 
 def test_renewals_come_within_the_lease_and_without_a_snapshot(ruled: Operator) -> None:
-    """Each with the server's clock and the lease; one comes every third of it."""
+    """Each with the server's clock, its uptime and the lease; one comes every third of it."""
     stream = ruled.watch()
     messages = list(itertools.islice(stream, 8))
     assert messages[0].HasField("snapshot")
@@ -51,6 +51,9 @@ def test_renewals_come_within_the_lease_and_without_a_snapshot(ruled: Operator) 
     assert {each.lease_ttl.ToMilliseconds() for each in messages} == {900}
     times = [each.server_time.ToNanoseconds() for each in messages]
     assert times == sorted(times)
+    uptimes = [each.uptime.ToNanoseconds() for each in messages]
+    assert uptimes == sorted(uptimes)
+    assert 0 < uptimes[-1] - uptimes[0] < 1.5 * (times[-1] - times[0])
     third_ns = messages[0].lease_ttl.ToNanoseconds() / 3
     # A machine that is busy delays some, and the one behind them comes early; most are in time.
     rest_ns = statistics.median(after - before for before, after in itertools.pairwise(times))

@@ -90,7 +90,9 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     server = GrpcServer(
         "127.0.0.1:0",
         service,
-        SignalGateService(gate, GateTerms(store.log_id, "b", 8, 10.0, ()), telemetry),
+        SignalGateService(
+            gate, GateTerms(store.log_id, "b", 8, 10.0, (), lambda: 0, bool), telemetry
+        ),
         AdminService(facts, queries, readers, ingest, health, service, time.time_ns),
         health,
         [Answers(telemetry, time.monotonic)],

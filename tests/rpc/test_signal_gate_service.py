@@ -169,7 +169,10 @@ def test_a_reset_takes_what_it_was_told_to(run: Operator) -> None:
     tried = run.reset(names, validate_only=True, **order)
     assert [each.scope.symbol for each in tried.cleared] == ["BTC-USDT"]
     assert tried.etag == run.breakers().etag
-    done = run.reset(names, **{**order, "request_id": an_id()})
+    # A preview remembers nothing: its id is free for the order, and for no preview then.
+    done = run.reset(names, **order)
+    with refused(Code.ALREADY_EXISTS, "REQUEST_ID_REUSED"):
+        run.reset(names, validate_only=True, **order)
     assert done.cleared[:] == tried.cleared[:]
     assert {each.kind for each in done.still_not_closed} == {LOSSES, DRAWDOWN}
     nothing = run.reset({"source": "nobody"})
@@ -225,6 +228,7 @@ def test_an_order_for_an_older_state_is_refused(run: Operator) -> None:
         lambda: run.set_state(pb.TRADING_STATE_ACTIVE, etag=etag),
         lambda: run.trip(LOSSES, etag=etag),
         lambda: run.reset(etag=etag),
+        lambda: run.reset(etag=etag, validate_only=True),
     ):
         with refused(Code.ABORTED, "ETAG_STALE"):
             late()

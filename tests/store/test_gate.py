@@ -87,8 +87,8 @@ def full_breaker(world: World = LIVE, **fields: object) -> Breaker:
         actor="",
         revision=0,
         probes=(
-            Probe("s-1", 1_700_000_300_123_456_790),
-            Probe("s-2", 1_700_000_300_123_456_791, has_ended=True),
+            Probe("alpha", "s-1", 1_700_000_300_123_456_790),
+            Probe("beta", "s-2", 1_700_000_300_123_456_791, has_ended=True),
         ),
         success_count=1,
         breach_count=2,
@@ -157,7 +157,7 @@ def test_only_what_a_signal_notices_moves_the_revision(backend: Backend) -> None
     assert store.gate.since(-1, 0).generation == 0
     opened = replace(shut, is_open=True, open_until_ns=5)
     assert keep(store, opened, shut).revision == 1
-    probed = replace(opened, probes=(Probe("s-1", 9),))
+    probed = replace(opened, probes=(Probe("alpha", "s-1", 9),))
     assert keep(store, probed, opened).revision == 1
     assert store.gate.since(-1, 0).generation == 2
     assert keep(store, shut, probed).revision == 2
@@ -262,6 +262,19 @@ def test_the_run_that_rested_longest_makes_room_and_its_revision_never_falls(
     assert store.gate.page(LIVE, None, 1, include_closed=True).world.revision == 0
 
 
+def test_a_run_that_was_only_measured_goes_on_from_the_floor(backend: Backend) -> None:
+    """Nobody heard of it, so it is told to be where unknown runs are; its first change is above."""
+    store = _limited(backend, runs_max=2)
+    keep(store, full_breaker(run("r"), is_open=False))
+    for name in ("old", "old", "old", "c"):
+        halt(store, run(name))
+    keep(store, full_breaker(run("r"), is_open=False, trip_count=0))
+    halt(store, run("d"))
+    assert (floor := store.gate.since(-1, 0).floor)
+    assert store.gate.page(run("r"), None, 1, include_closed=True).world.revision == floor
+    assert halt(store, run("r")).revision == floor + 1
+
+
 def test_pages_hold_every_breaker_once_in_the_contract_s_order(backend: Backend) -> None:
     """By scope, then kind, then rule; on both backends by code points."""
     store = backend.open()
@@ -306,17 +319,17 @@ def test_probes_are_kept_and_forgotten_with_their_breaker(backend: Backend) -> N
     whole = keep(store, full_breaker(probes=())).breakers[0]
     assert whole.open_until_ns is not None
     grants = [
-        Grant(LIVE, key_of(whole), "s-9", whole.open_until_ns + 1),
-        Grant(LIVE, BreakerKey(ALL, LOSSES, "gone"), "s-9", 1),
+        Grant(LIVE, key_of(whole), Probe("alpha", "s-9", whole.open_until_ns + 1)),
+        Grant(LIVE, BreakerKey(ALL, LOSSES, "gone"), Probe("alpha", "s-9", 1)),
     ]
 
-    def may(breaker: Breaker, signal_id: str, now_ns: int) -> Breaker | None:
-        return granted(breaker, None, signal_id, now_ns)
+    def may(breaker: Breaker, probe: Probe) -> Breaker | None:
+        return granted(breaker, None, probe)
 
     assert store.gate.keep_grants(grants, may) == 2
     assert store.gate.keep_grants(grants, may) == 0
     (found,) = everything(store)[LIVE].breakers
-    assert found.probes == (Probe("s-9", whole.open_until_ns + 1),)
+    assert found.probes == (Probe("alpha", "s-9", whole.open_until_ns + 1),)
     assert found.revision == whole.revision
     ended = replace(found, probes=(found.probes[0]._replace(has_ended=True),), success_count=1)
     keep(store, ended, found)

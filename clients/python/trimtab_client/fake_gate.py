@@ -27,6 +27,7 @@ from trimtab_client.gate_answer import (
     GateScope,
 )
 from trimtab_client.gate_calls import scope_message
+from trimtab_client.gate_check import monotonic_ns
 from trimtab_client.gate_rules import GateRules, Question
 from trimtab_client.gate_rules import World as RulesOf
 
@@ -69,7 +70,7 @@ class FakeGate:
     def __init__(self, log: FakeLog, now_ns: Callable[[], int]) -> None:
         """log: of the fake, whose identity watchers are told. now_ns: its clock."""
         self.changed = threading.Condition()
-        self.boot_id = str(uuid.uuid4())
+        self.boot_id, self._start_ns = str(uuid.uuid4()), monotonic_ns()
         self.lease_ttl_s = 5.0
         self.mute = False
         self.watch_count = 0
@@ -159,7 +160,7 @@ class FakeGate:
     def restart(self) -> None:
         """As another start of the server: the rules are kept, the boot is another one."""
         with self.changed:
-            self.boot_id = str(uuid.uuid4())
+            self.boot_id, self._start_ns = str(uuid.uuid4()), monotonic_ns()
             self.changed.notify_all()
 
     # -- rules; the caller holds `changed` ----------------------------------------------------
@@ -217,6 +218,7 @@ class FakeGate:
         made.revision = self.world(environment, run_id).revision
         made.server_time.CopyFrom(to_timestamp(self._now_ns()))
         made.lease_ttl.CopyFrom(to_duration(self.lease_ttl_s))
+        made.uptime.FromNanoseconds(monotonic_ns() - self._start_ns)
         return made
 
     def judge(
@@ -229,13 +231,18 @@ class FakeGate:
         answer = plan.fixed if plan.fixed is not None else plan.answer(told)
         if answer is not None:
             return answer
-        return self._probing(self.world(*world), rules, question, query.signal_id)
+        asked, _ = rules.asked(question)
+        tuning = rules.tuning(asked)
+        tuned = tuning.fixed if tuning.fixed is not None else tuning.answer(told)
+        if tuned is None:
+            raise RuntimeError("parameters alone ask nobody")
+        return self._probing(self.world(*world), asked, query.signal_id, tuned)
 
     def _probing(
-        self, world: FakeWorld, rules: GateRules, question: Question, signal_id: str
+        self, world: FakeWorld, asked: GateScope, signal_id: str, tuned: GateAnswer
     ) -> GateAnswer:
-        """A probe of every half-open breaker that concerns it, or of none."""
-        asked, _ = rules.asked(question)
+        """A probe of every half-open breaker that concerns it, as large as the parameters say
+        (`tuned`), or of none."""
         found = [
             (key, GateScope(*key[0][2:]), world.probes.setdefault(key, set()))
             for key in sorted(world.breakers)
@@ -250,8 +257,11 @@ class FakeGate:
             GateReason(code, "half-open", scope, None, BREAKER_KIND.word(key[1]))
             for key, scope, _ in short or found
         )
-        verdict, size = ("DENY", 0.0) if short else ("ALLOW", 1.0)
-        return GateAnswer(verdict, size, None, None, reasons, rules.revision, "RPC", FRESH)
+        if short:
+            tuned = tuned._replace(
+                verdict="DENY", size_multiplier=0.0, max_position_fraction=None, reasons=()
+            )
+        return tuned._replace(reasons=(*reasons, *tuned.reasons), gate_source="RPC")
 
     def entry_denials(
         self, source: str, world: World, question: Question, at_ns: int
@@ -286,6 +296,8 @@ class FakeGate:
         answer = do()
         answer.revision = world.revision
         answer.etag = str(world.revision)
+        if getattr(request, "validate_only", False):
+            return answer
         if len(self._orders) >= _ORDERS_MAX:
             self._orders.clear()
         self._orders[request.request_id] = (body, answer)

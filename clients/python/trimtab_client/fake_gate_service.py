@@ -111,6 +111,10 @@ class GateService:
                 actor=request.actor, reason=request.reason,
             )  # fmt: skip
             if request.HasField("until"):
+                # The clock of a run is its events', which is none of the fake's.
+                is_over = request.until.ToNanoseconds() <= self._now_ns()
+                if is_over and not request.scope.run_id:
+                    raise invalid("until", "must lie after now")
                 entry.until.CopyFrom(request.until)
             previous = gate.put_state(entry)
             answer = pb.SetTradingStateResponse(previous=previous)

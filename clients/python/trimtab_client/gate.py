@@ -200,13 +200,15 @@ class SignalGate(LocalCheck):
 
     # -- the lease ----------------------------------------------------------------------------
 
-    def apply(self, message: Heard) -> Intake:
-        """Takes a message as the watch does: a snapshot or a renewal; what became of it."""
+    def apply(self, message: Heard, asked_ns: int | None = None) -> Intake:
+        """Takes a message as the watch does: a snapshot or a renewal; what became of it. asked_ns:
+        when the call was made whose message it is, by the gate's clock; None = not known."""
         override = self._override()
         intake = self._keeper.take(
             message,
             self._monotonic_ns(),
             self._event_ns if self.is_backtest else None,
+            asked_ns=asked_ns,
             overridden=override is not None
             and not any(override.scope)
             and override.holds_at(self._wall_ns()),
@@ -309,7 +311,8 @@ class SignalGate(LocalCheck):
             self._make_channel,
             self.settings,
             request=self._request,
-            take=lambda message: self.apply(message) is not Intake.UNUSABLE,
+            take=lambda message, at_ns: self.apply(message, at_ns) is not Intake.UNUSABLE,
+            is_late=lambda: self._keeper.is_late,
             ended=self._watch_ended,
             tried=self._keeper.end_start,
             ttl_s=lambda: self._keeper.lease.ttl_ns / 1e9,

@@ -93,6 +93,7 @@ class GateBackground:
             thread.join(_JOIN_S)
         if self.watch is not None:
             self.watch.close()
+        self._keeper.wait_written(_JOIN_S)
         if self._decisions is not None:
             self._decisions.drain()
 

@@ -19,6 +19,8 @@ from trimtab_client.gate_override import GateOverride
 from trimtab_client.gate_rules import Question, World
 
 BACKTEST = ENVIRONMENT("BACKTEST", "environment")
+# 2200-01-01T00:00:00Z, as in the contract.
+_TIME_NS_END = 7_258_118_400_000_000_000
 # A lease must not outlive a suspended machine: where there is a clock that goes on, it is used.
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 monotonic_ns = functools.partial(time.clock_gettime_ns, _BOOT_CLOCK)
@@ -92,6 +94,7 @@ class LocalCheck:
                 if self.is_backtest:
                     # None is compared with a number, and told below.
                     at_ns: int = event_time_ns  # type: ignore[assignment]
+                    _check_time(at_ns)
                     self._event_ns = max(self._event_ns, at_ns)
                 else:
                     at_ns = now_ns + lease.offset_ns
@@ -174,6 +177,7 @@ class LocalCheck:
             if event_time_ns is None:
                 raise ValueError("event_time_ns: a BACKTEST question must tell its time")
             at_ns = to_ns(event_time_ns, "event_time_ns")
+            _check_time(at_ns)
         elif event_time_ns is not None:
             to_ns(event_time_ns, "event_time_ns")
         state = lease.state_at(now_ns)
@@ -207,6 +211,12 @@ class LocalCheck:
             override,
             self._built_closed,
         )
+
+
+def _check_time(time_ns: int) -> None:
+    # One that is wrong by far would be the clock of the run from then on.
+    if not 0 <= time_ns < _TIME_NS_END:
+        raise ValueError(f"event_time_ns: must lie from 1970 to 2200, not {time_ns}")
 
 
 def _check_confidence(confidence: float | None) -> None:

@@ -6,15 +6,17 @@ WatchSignalGateResponse with its snapshot.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 import struct
 import time
 import urllib.parse
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -65,8 +67,7 @@ class GateMemory:
     def read(self) -> Heard | None:
         """What was heard last; None = nothing ever was. Unreadable says why."""
         try:
-            with self.path.open("rb") as file:
-                data = file.read(_BYTES_MAX + _HEAD.size + 1)
+            data = read_regular(self.path, _BYTES_MAX + _HEAD.size + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -119,6 +120,25 @@ class GateMemory:
         finally:
             os.close(folder)
 
+    def spoil_unless(self, is_enough: Callable[[Heard | None], bool]) -> None:
+        """Makes the file unreadable unless `is_enough` of what it says (None = there is none): what
+        came later could not be written, and may have been a denial. OSError."""
+        with ExitStack() as turn:
+            with suppress(OSError):
+                turn.enter_context(self._turn())
+            try:
+                if is_enough(self.read()):
+                    return
+            except Unreadable:
+                return
+            # In place: without a file nothing would ever have been heard.
+            descriptor = _opened(self.path, os.O_WRONLY | os.O_CREAT)
+            try:
+                os.ftruncate(descriptor, 0)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
     def _is_later(self, heard: Heard) -> bool:
         try:
             there = self.read()
@@ -143,6 +163,20 @@ class GateMemory:
             yield
         finally:
             os.close(lock)
+
+
+def read_regular(path: Path, bytes_max: int) -> bytes:
+    """The first bytes of a regular file. OSError, also for what is none: a pipe would hang."""
+    with os.fdopen(_opened(path, os.O_RDONLY), "rb") as file:
+        return file.read(bytes_max)
+
+
+def _opened(path: Path, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

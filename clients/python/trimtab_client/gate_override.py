@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from trimtab_client.envelope import NAME_CHARS_MAX
 from trimtab_client.event import ENVIRONMENT, Time, Word, to_ns
 from trimtab_client.gate_answer import GateScope
-from trimtab_client.gate_memory import file_name, gate_directory
+from trimtab_client.gate_memory import file_name, gate_directory, read_regular
 
 _BYTES_MAX = 64 * 1024
 _LASTS_S_MIN, _LASTS_S_MAX = 1e-6, 366 * 86_400
@@ -163,8 +163,7 @@ def read_override(
 def override_in(path: Path) -> GateOverride | None:
     """The override in a file; see `read_override`."""
     try:
-        with path.open("rb") as file:
-            data = file.read(_BYTES_MAX + 1)
+        data = read_regular(path, _BYTES_MAX + 1)
         if len(data) > _BYTES_MAX:
             raise ValueError(f"more than {_BYTES_MAX:,} bytes")  # noqa: TRY301 - one way to say so
         return parsed_override(json.loads(data))
@@ -188,6 +187,11 @@ def parsed_override(told: Any) -> GateOverride:
         most = _REASON_CHARS_MAX if key == "reason" else NAME_CHARS_MAX
         if not 1 <= len(value.strip()) or len(value) > most:
             raise ValueError(f"{key}: needs 1 to {most:,} characters")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            # Its decision could not be recorded.
+            raise ValueError(f"{key}: holds a character that no text has (a surrogate)") from None
     for key in _REQUIRED:
         if key not in told:
             raise ValueError(f"{key}: required")

@@ -135,6 +135,11 @@ class GateRules:
         """Whether any state or breaker denied anything when the world's clock was last heard."""
         return bool(self.breakers) or any(heard_ns < s.until_ns for s in self.states)
 
+    def denied_scopes(self, heard_ns: int) -> set[GateScope]:
+        """Where an ENTRY was denied by a state or breaker when the world's clock was last heard."""
+        states = {s.scope for s in self.states if heard_ns < s.until_ns}
+        return states | {b.scope for b in self.breakers}
+
     def last_denials(self, asked: GateScope, heard_ns: int) -> tuple[GateReason, ...]:
         """Why an ENTRY was denied by a state or breaker when the world's clock was last heard. A
         half-open breaker counts: its probes are the server's to grant."""

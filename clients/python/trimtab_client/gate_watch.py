@@ -33,6 +33,7 @@ class _Session:
 
     def __init__(self, now_ns: int) -> None:
         self.over = threading.Event()
+        self.asked_ns = now_ns
         self.message_count = 0
         self.last_ns = now_ns
         # Of the last message, taken or refused: the next one comes within it.
@@ -54,19 +55,22 @@ class GateWatch:
         settings: GateSettings,
         *,
         request: Callable[[], Request],
-        take: Callable[[Heard], bool],
+        take: Callable[[Heard, int], bool],
+        is_late: Callable[[], bool],
         ended: Callable[[TrimtabError], None],
         tried: Callable[[], None],
         ttl_s: Callable[[], float],
         monotonic_ns: Callable[[], int],
     ) -> None:
-        """request: what to ask now. take: handed each message; False = of no use, ask anew. ended:
-        told why a call ended. tried: called after each attempt, whatever became of it. ttl_s:
-        length of the present lease in seconds, 0 = there is none."""
+        """request: what to ask now. take: handed each message and when the call was made; False =
+        of no use, ask anew. is_late: whether the last message's lease was over when it came, which
+        is no sign of life. ended: told why a call ended. tried: called after each attempt, whatever
+        became of it. ttl_s: length of the present lease in seconds, 0 = there is none."""
         self._make_channel = make_channel
         self._settings = settings
         self._request = request
         self._take = take
+        self._is_late = is_late
         self._ended = ended
         self._tried = tried
         self._ttl_s = ttl_s
@@ -183,12 +187,15 @@ class GateWatch:
     def _read(self, session: _Session, call: Any) -> None:
         try:
             for message in call:
-                session.last_ns = self._monotonic_ns()
+                arrival_ns = self._monotonic_ns()
                 session.ttl_s = min(message.lease_ttl.ToNanoseconds(), TTL_NS_MAX) / 1e9
                 if not session.message_count:
                     self.opened_count += 1
                 session.message_count += 1
-                if not self._take(message):
+                is_of_use = self._take(message, session.asked_ns)
+                if not self._is_late():
+                    session.last_ns = arrival_ns
+                if not is_of_use:
                     logger.warning("trimtab gate: a message of no use came; asking anew")
                     session.was_of_no_use = True
                     call.cancel()

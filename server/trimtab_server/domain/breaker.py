@@ -90,23 +90,22 @@ def _remembered(breaker: Breaker, rule: BreakerRule | None, now_ns: int) -> tupl
     return tuple(each for each in breaker.probes if each.has_ended or each.grant_time_ns > since_ns)
 
 
-def granted(
-    breaker: Breaker, rule: BreakerRule | None, signal_id: str, now_ns: int
-) -> Breaker | None:
-    """The breaker with a probe for this signal, or None when it is not HALF_OPEN or has none left.
-    A signal that is asked about again keeps its probe; one whose probe has ended gets no other.
-    STALE_DATA has none: only data closes it."""
+def granted(breaker: Breaker, rule: BreakerRule | None, probe: Probe) -> Breaker | None:
+    """The breaker with this probe under way, or None when it is not HALF_OPEN at its time or has
+    none left. A signal that is asked about again keeps its probe; one whose probe has ended gets
+    no other. STALE_DATA has none: only data closes it."""
+    now_ns = probe.grant_time_ns
     if breaker.kind is BreakerKind.STALE_DATA:
         return None
     if breaker.state_at(now_ns) is not BreakerState.HALF_OPEN:
         return None
     probes = _remembered(breaker, rule, now_ns)
-    own = next((each for each in probes if each.signal_id == signal_id), None)
+    own = next((each for each in probes if each.signal == probe.signal), None)
     if own is None:
         under_way = sum(not each.has_ended for each in probes)
         if under_way >= probing_rule(breaker, rule).probe_count_max:
             return None
-        probes = (*probes, Probe(signal_id, now_ns))
+        probes = (*probes, probe)
     elif own.has_ended:
         return None
     return replace(breaker, probes=probes)
@@ -213,7 +212,7 @@ def _probed(
 ) -> Breaker:
     """A half-open breaker after one sample."""
     probes = _remembered(breaker, rule, now_ns)
-    is_probe = any(each.signal_id == sample.signal_id and not each.has_ended for each in probes)
+    is_probe = any(each.signal == sample.signal and not each.has_ended for each in probes)
     if not is_probe and sample.time_ns < (breaker.open_until_ns or 0):
         # What happened while it was open was ignored then; that it comes late changes nothing.
         return breaker
@@ -225,8 +224,7 @@ def _probed(
     if success_count >= probing_rule(breaker, rule).success_count_min:
         return reset(breaker)
     probes = tuple(
-        each._replace(has_ended=each.has_ended or each.signal_id == sample.signal_id)
-        for each in probes
+        each._replace(has_ended=each.has_ended or each.signal == sample.signal) for each in probes
     )
     return replace(breaker, probes=probes, success_count=success_count)
 

@@ -40,6 +40,13 @@ SAMPLES_OF: dict[BreakerKind, frozenset[SampleKind]] = {
 }
 
 
+class SignalName(NamedTuple):
+    """Which signal of a world: that of an engine with this id."""
+
+    source: str
+    signal_id: str
+
+
 class Sample(NamedTuple):
     """What one committed event tells breakers. scope: the event's own names; time_ns: its event
     time; return_fraction and won: of an OUTCOME, None where it does not tell."""
@@ -51,6 +58,11 @@ class Sample(NamedTuple):
     time_ns: int
     return_fraction: float | None = None
     won: bool | None = None
+
+    @property
+    def signal(self) -> SignalName:
+        """Which signal of its world it is about."""
+        return SignalName(self.scope.source, self.signal_id)
 
 
 @dataclass(frozen=True)
@@ -82,12 +94,19 @@ class BreakerRule:
 
 
 class Probe(NamedTuple):
-    """A signal that may pass a half-open breaker, and when it was told so. One that ended well is
-    remembered until the breaker closes or opens: nothing may count it a second time."""
+    """A signal of an engine that may pass a half-open breaker, and when it was told so. One that
+    ended well is remembered until the breaker closes or opens: nothing may count it a second time.
+    Engines number their signals each for itself, so the id alone does not tell which it is."""
 
+    source: str
     signal_id: str
     grant_time_ns: int
     has_ended: bool = False
+
+    @property
+    def signal(self) -> SignalName:
+        """Which signal of the breaker's world it is."""
+        return SignalName(self.source, self.signal_id)
 
 
 @dataclass(frozen=True)

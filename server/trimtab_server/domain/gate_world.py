@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from trimtab_server.domain.breaker import tripped_by_hand
-from trimtab_server.domain.breaker_record import Breaker, reset
+from trimtab_server.domain.breaker_record import Breaker, Probe, reset
 from trimtab_server.domain.signal_gate import (
     BreakerKind,
     Scope,
@@ -24,12 +24,11 @@ class BreakerKey(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """A probe that was granted to a signal, nanoseconds UTC on the clock of the world."""
+    """A probe that a breaker granted, its time on the clock of the world."""
 
     world: World
     key: BreakerKey
-    signal_id: str
-    time_ns: int
+    probe: Probe
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def with_grants(
     breakers: Mapping[BreakerKey, Breaker],
     grants: Iterable[Grant],
     world: World,
-    granted: Callable[[Breaker, str, int], Breaker | None],
+    granted: Callable[[Breaker, Probe], Breaker | None],
 ) -> dict[BreakerKey, Breaker]:
     """The breakers of `world` with the probes that were granted to them, where they still can be:
     `granted` says so."""
@@ -143,5 +142,5 @@ def with_grants(
     for each in grants:
         record = after.get(each.key) if each.world == world else None
         if record is not None:
-            after[each.key] = granted(record, each.signal_id, each.time_ns) or record
+            after[each.key] = granted(record, each.probe) or record
     return after

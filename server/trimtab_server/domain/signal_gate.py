@@ -194,8 +194,8 @@ class Verdict(NamedTuple):
     threshold_scale: ThresholdScale | None = None
 
 
-GrantProbes = Callable[[Sequence[OpenBreaker], str], Sequence[OpenBreaker]]
-"""Takes a probe for this signal id from each of these half-open breakers, or from none of them, and
+GrantProbes = Callable[[Sequence[OpenBreaker], Query], Sequence[OpenBreaker]]
+"""Takes a probe for this signal from each of these half-open breakers, or from none of them, and
 returns those that have none left. Called only when nothing else denies."""
 
 REASONS_MAX = 64
@@ -362,7 +362,7 @@ def _probing(
     """What half-open breakers say about a signal that nothing else denies."""
     if grant_probes is None:
         return VerdictKind.ASK, _breaker_reasons(GateReason.ASK_REQUIRED, half_open)
-    short = grant_probes(half_open, query.signal_id)
+    short = grant_probes(half_open, query)
     if short:
         return VerdictKind.DENY, _breaker_reasons(GateReason.PROBES_EXHAUSTED, short)
     return VerdictKind.ALLOW, _breaker_reasons(GateReason.PROBE_GRANTED, half_open)

@@ -10,9 +10,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from trimtab_server.domain.breaker import is_made_by, observed, rules_for, state_changed
-from trimtab_server.domain.breaker_record import Breaker, BreakerRule, Sample, SampleKind
+from trimtab_server.domain.breaker_record import (
+    Breaker,
+    BreakerRule,
+    Sample,
+    SampleKind,
+    SignalName,
+    reset,
+)
+from trimtab_server.domain.breaker_room import (
+    crowded_out,
+    held_back,
+    opened_for,
+    widest_key,
+)
 from trimtab_server.domain.events import CLOCKED, Environment, EventKind, StoredEvent
-from trimtab_server.domain.gate_world import BreakerKey, closed_breaker, key_of, with_grants
+from trimtab_server.domain.gate_world import (
+    BreakerKey,
+    GateWorld,
+    closed_breaker,
+    key_of,
+    with_grants,
+)
 from trimtab_server.domain.signal_gate import BreakerKind, World
 from trimtab_server.domain.stale_data import ticked
 from trimtab_server.loop.signal_gate import SignalGate
@@ -55,6 +74,7 @@ class Monitor:
         self._sample_of = sample_of
         self._telemetry = telemetry
         self._rules = gate.policy.breakers
+        self._by_name = {rule.name: rule for rule in self._rules}
         self._stale_rules = tuple(
             rule for rule in self._rules if rule.kind is BreakerKind.STALE_DATA
         )
@@ -140,15 +160,15 @@ class Monitor:
         before = {key_of(each): each for each in gate.breakers}
         before |= self._store.breakers(writer, world, [key for key in wanted if key not in before])
         now_ns = self._gate.now_ns()
-        after = []
+        after = {}
         for key, its_samples in wanted.items():
             before.setdefault(key, closed_breaker(world, key))
             breaker = not_closed.get(key, before[key])
             rule = self._gate.rule_of(breaker)
-            after.append(observed(breaker, rule, its_samples, now_ns))
-        return self._keep(
-            writer, world, before, after, turns, max(each.time_ns for each in samples)
-        )
+            after[key] = observed(breaker, rule, its_samples, now_ns)
+        self._make_room(writer, gate, before, after)
+        event_time_ns = max(each.time_ns for each in samples)
+        return self._keep(writer, gate, before, list(after.values()), turns, event_time_ns)
 
     def _wanted(
         self, samples: Iterable[Sample], not_closed: Mapping[BreakerKey, Breaker]
@@ -157,18 +177,18 @@ class Monitor:
         scope; and those of which a sample's signal is a probe, whatever names its event tells."""
         wanted: dict[BreakerKey, list[Sample]] = {}
         without_rule = [each for each in not_closed.values() if self._gate.rule_of(each) is None]
-        probing: dict[str, list[BreakerKey]] = {}
+        probing: dict[SignalName, list[BreakerKey]] = {}
         for key, breaker in not_closed.items():
             for probe in breaker.probes:
                 if not probe.has_ended:
-                    probing.setdefault(probe.signal_id, []).append(key)
+                    probing.setdefault(probe.signal, []).append(key)
         for sample in samples:
             keys = [
                 BreakerKey(scope, rule.kind, rule.name)
                 for rule, scope in rules_for(sample, self._rules)
             ]
             keys += [key_of(each) for each in without_rule if each.scope.covers(sample.scope)]
-            keys += probing.get(sample.signal_id, ())
+            keys += probing.get(sample.signal, ())
             for key in dict.fromkeys(keys):
                 wanted.setdefault(key, []).append(sample)
         return wanted
@@ -192,8 +212,7 @@ class Monitor:
             return True
         now_ns = self._gate.now_ns()
         return any(
-            self._was_reset(place, breaker)
-            or self._changes(breaker, self._data.get(place, ()), now_ns)
+            self._was_reset(place, breaker) or self._changes(place, breaker, now_ns)
             for place, breaker in self._stale.items()
         )
 
@@ -202,10 +221,15 @@ class Monitor:
         world, key = place
         return breaker.is_open and key not in self._gate.held(world).breakers
 
-    def _changes(self, breaker: Breaker, samples: Iterable[Sample], now_ns: int) -> bool:
+    def _changes(self, place: _Place, breaker: Breaker, now_ns: int) -> bool:
         rule = self._gate.rule_of(breaker)
-        after = observed(breaker, rule, samples, now_ns)
-        after = ticked(after, rule, now_ns) if rule is not None else after
+        after = observed(breaker, rule, self._data.get(place, ()), now_ns)
+        if rule is not None:
+            after = ticked(after, rule, now_ns)
+            wide = (self._stale or {}).get((place[0], widest_key(rule)))
+            if after.is_open and not breaker.is_open and wide is not None and wide.is_open:
+                # It denies what this one would; whether there is room is not urgent.
+                return False
         return after.breach_count != breaker.breach_count or state_changed(breaker, after)
 
     def _observe_data(
@@ -230,10 +254,17 @@ class Monitor:
                 rule = self._rule(key)
                 shown = observed(breaker, rule, self._data.get((world, key), ()), now_ns)
                 after[key] = ticked(shown, rule, now_ns)
+            gate = self._store.held(writer, world)
+            crowded = self._make_room(writer, gate, before, after)
+            for rule in self._stale_rules:
+                # One that opened for others, and has no data of its own that could close it.
+                wide = after.get(widest_key(rule))
+                if wide and wide.is_open and not wide.window and rule.name not in crowded:
+                    after[key_of(wide)] = reset(wide)
             stale |= {(world, key): breaker for key, breaker in after.items()}
             changed = [each for key, each in after.items() if each != before[key]]
             if changed:
-                moved.append(self._keep(writer, world, before, changed, turns))
+                moved.append(self._keep(writer, gate, before, changed, turns))
         return moved
 
     def _rule(self, key: BreakerKey) -> BreakerRule:
@@ -241,10 +272,33 @@ class Monitor:
 
     # -- what it comes to -----------------------------------------------------------------------
 
+    def _make_room(
+        self,
+        writer: Writer,
+        gate: GateWorld,
+        before: dict[BreakerKey, Breaker],
+        after: dict[BreakerKey, Breaker],
+    ) -> set[str]:
+        """Holds back what opened without room in the world, and opens the widest breakers of its
+        rules instead, in `after`. The names of these rules."""
+        open_max = self._gate.policy.rules_max
+        crowded = crowded_out(gate.breakers, after.values(), open_max, self._by_name)
+        wide_keys = {widest_key(self._by_name[each.rule]) for each in crowded}
+        missing = wide_keys - before.keys()
+        before |= {key: closed_breaker(gate.world, key) for key in missing}
+        before |= self._store.breakers(writer, gate.world, missing)
+        for each in crowded:
+            rule, key = self._by_name[each.rule], key_of(each)
+            wide = widest_key(rule)
+            told = after.get(wide, before[wide])
+            after[wide] = opened_for(before[wide], told, rule, each, open_max)
+            after[key] = held_back(before[key], each)
+        return {key.rule for key in wide_keys}
+
     def _keep(
         self,
         writer: Writer,
-        world: World,
+        gate: GateWorld,
         before: Mapping[BreakerKey, Breaker],
         after: Sequence[Breaker],
         turns: list[_Turn],
@@ -255,7 +309,6 @@ class Monitor:
             if each.trip_count > former.trip_count or each.is_open != former.is_open:
                 count = max(1, each.trip_count - former.trip_count) if each.is_open else 0
                 turns.append(_Turn(each, count))
-        gate = self._store.held(writer, world)
         return self._store.keep(writer, gate, before, after, event_time_ns)
 
     def _tell(self, turn: _Turn) -> None:

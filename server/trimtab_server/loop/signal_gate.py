@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from trimtab_server.domain.breaker import granted, is_made_by
-from trimtab_server.domain.breaker_record import Breaker, BreakerRule, BreakerState
+from trimtab_server.domain.breaker_record import Breaker, BreakerRule, BreakerState, Probe
 from trimtab_server.domain.breaker_rules import GatePolicy
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.gate_world import (
@@ -132,13 +132,16 @@ class SignalGate:
         return max(self.held(world).event_time_ns, self._asked_ns.get(world, 0))
 
     def decide(
-        self, world: World, queries: Iterable[Query], now_ns: int
+        self, world: World, queries: Iterable[Query], now_ns: int, *, may_probe: bool = True
     ) -> tuple[RuleSet, list[Verdict]]:
-        """The verdict about each, with the rules that it comes from. No SQL, no lock, no await."""
+        """The verdict about each, with the rules that it comes from. No SQL, no lock, no await.
+
+        may_probe: False = as if no probe were left, and none is taken."""
         self.asked_count += 1
         held = self.held(world)
         rules = held.rules
-        grant = partial(self._grant, world, now_ns) if held.breakers else _never
+        is_granting = may_probe and bool(held.breakers)
+        grant = partial(self._grant, world, now_ns) if is_granting else _never
         return rules, [decide(rules, query, now_ns, grant) for query in queries]
 
     def asked_at(self, world: World, time_ns: int) -> None:
@@ -254,10 +257,13 @@ class SignalGate:
         if news.runs is not None:
             self._floor = news.floor
             self._bare = self._bare_worlds()
+            # An order that came behind this news has put its run in place already.
             gone = [
                 world
-                for world in self._worlds
-                if world.environment == _BACKTEST and world.run_id not in news.runs
+                for world, held in self._worlds.items()
+                if world.environment == _BACKTEST
+                and world.run_id not in news.runs
+                and held.generation <= news.generation
             ]
             for world in gone:
                 del self._worlds[world]
@@ -307,19 +313,20 @@ class SignalGate:
 
     # -- probes ---------------------------------------------------------------------------------
 
-    def granted(self, breaker: Breaker, signal_id: str, now_ns: int) -> Breaker | None:
-        """The breaker with a probe for this signal; None when it has none left."""
-        return granted(breaker, self.rule_of(breaker), signal_id, now_ns)
+    def granted(self, breaker: Breaker, probe: Probe) -> Breaker | None:
+        """The breaker with this probe under way; None when it has none left."""
+        return granted(breaker, self.rule_of(breaker), probe)
 
     def _grant(
-        self, world: World, now_ns: int, half_open: Sequence[OpenBreaker], signal_id: str
+        self, world: World, now_ns: int, half_open: Sequence[OpenBreaker], query: Query
     ) -> list[OpenBreaker]:
         held = self._worlds[world]
+        probe = Probe(query.scope.source, query.signal_id, now_ns)
         taken: dict[BreakerKey, Breaker] = {}
         short = []
         for each in half_open:
             key = BreakerKey(each.scope, each.kind, each.rule)
-            after = self.granted(held.breakers[key], signal_id, now_ns)
+            after = self.granted(held.breakers[key], probe)
             if after is None:
                 short.append(each)
             else:
@@ -328,7 +335,7 @@ class SignalGate:
         if short or not new:
             return short
         self._worlds[world] = held._replace(breakers={**held.breakers, **taken})
-        self.grants += tuple(Grant(world, key, signal_id, now_ns) for key in new)
+        self.grants += tuple(Grant(world, key, probe) for key in new)
         if self._keeper is None or self._keeper.done():
             self._keeper = self._loop.create_task(self._keep())
         return short
@@ -352,6 +359,6 @@ class SignalGate:
         self._want(generation)
 
 
-def _never(half_open: Sequence[OpenBreaker], signal_id: str) -> Sequence[OpenBreaker]:
-    """Nothing is half-open where no breaker is open."""
+def _never(half_open: Sequence[OpenBreaker], query: Query) -> Sequence[OpenBreaker]:
+    """None of them has a probe for the signal."""
     return half_open

@@ -74,6 +74,11 @@ class Access:
             words = f"{caller.name} has not the role for it: {' or '.join(allowing)}"
             raise AccessDenied(Reason.PERMISSION_DENIED, words, {"role": allowing[0].value})
 
+    def may_probe(self, context: Any) -> bool:
+        """Whether the caller's signals may take probes: those of one who only reads never have an
+        outcome, and would keep the places of others. Raises AccessDenied."""
+        return not self._caller(context).roles.isdisjoint(_RECORDERS)
+
     def _caller(self, context: Any) -> Caller:
         sent = [value for key, value in context.invocation_metadata() if key == "authorization"]
         if sent:

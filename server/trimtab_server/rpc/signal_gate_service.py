@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -58,6 +60,10 @@ class GateTerms:
     slow_reader_s: float
     # The logs that this one was restored from, newest first.
     former_log_ids: tuple[str, ...]
+    # Time since this start, by a clock that nobody sets.
+    uptime_ns: Callable[[], int]
+    # Whether the caller of a context may take probes.
+    may_probe: Callable[[Any], bool]
 
 
 class SignalGateService(signal_gate_service_pb2_grpc.SignalGateServiceServicer):
@@ -106,12 +112,13 @@ class SignalGateService(signal_gate_service_pb2_grpc.SignalGateServiceServicer):
             response.reasons.extend(self._verdicts.reasons(world, denials))
             response.allowed = not denials
         else:
-            rules, verdicts = gate.decide(world, queries[:_SLICE], time_ns)
+            decide = partial(gate.decide, may_probe=self._terms.may_probe(context))
+            rules, verdicts = decide(world, queries[:_SLICE], time_ns)
             for start in range(_SLICE, len(queries), _SLICE):
                 # A world may hold thousands of rules: others get a turn, renewals above all. Should
                 # the rules change meanwhile, the rest is judged by the newer ones.
                 await asyncio.sleep(0)
-                verdicts += gate.decide(world, queries[start : start + _SLICE], time_ns)[1]
+                verdicts += decide(world, queries[start : start + _SLICE], time_ns)[1]
             message = self._verdicts.message
             response.verdicts.extend(
                 [
@@ -192,6 +199,8 @@ class SignalGateService(signal_gate_service_pb2_grpc.SignalGateServiceServicer):
         return request.revision if request.boot_id == self._terms.boot_id else None
 
     def _renewal(self, held: Held) -> pb.WatchSignalGateResponse:
+        uptime = Duration()
+        uptime.FromNanoseconds(self._terms.uptime_ns())
         return pb.WatchSignalGateResponse(
             log_id=self._terms.log_id,
             boot_id=self._terms.boot_id,
@@ -199,6 +208,7 @@ class SignalGateService(signal_gate_service_pb2_grpc.SignalGateServiceServicer):
             server_time=timestamp(self._gate.now_ns()),
             lease_ttl=self._lease_ttl,
             former_log_ids=self._terms.former_log_ids,
+            uptime=uptime,
         )
 
     def _snapshot(self, place: Place, held: Held) -> pb.GateSnapshot:

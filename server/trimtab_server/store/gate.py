@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from trimtab_server.domain.breaker import is_made_by, state_changed
-from trimtab_server.domain.breaker_record import Breaker, BreakerRule
+from trimtab_server.domain.breaker_record import Breaker, BreakerRule, Probe
 from trimtab_server.domain.events import CLOCKED, Environment
 from trimtab_server.domain.gate_world import (
     BreakerKey,
@@ -35,8 +35,8 @@ _BACKTEST = int(Environment.BACKTEST)
 
 class GateLimits(NamedTuple):
     """Most states of a world, and as many open and as many closed breakers; and most runs of
-    BACKTEST that are kept. Rules open theirs beyond the limit: it never stands in the way of what
-    protects."""
+    BACKTEST that are kept. Beyond the limit each rule may open its widest breaker: it never stands
+    in the way of what protects."""
 
     rules_max: int
     runs_max: int
@@ -133,7 +133,7 @@ class Gate:
             states = [
                 rows.state_of(row) for row in connection.execute(text(rows.STATES_BY_NAME), place)
             ]
-        here = rows.world_of(head) if head else _unknown(world, floor or 0)
+        here = _whole(rows.world_of(head) if head else GateWorld(world), floor or 0)
         here = replace(here, states=tuple(states))
         return BreakerPage(breakers[:count], len(breakers) > count, here)
 
@@ -148,18 +148,9 @@ class Gate:
         """
         with self._database.writing() as writer:
             before = self.held(writer, order.world)
-            known = writer.execute(
-                "SELECT digest, answer FROM gate_changes WHERE request_id = ?", (order.request_id,)
-            ).fetchone()
+            known = _known_answer(writer, order, before)
             if known is not None:
-                if bytes(known[0]) != order.digest:
-                    raise Conflict(
-                        Reason.REQUEST_ID_REUSED, "the request_id was used for another order"
-                    )
-                return Done(bytes(known[1]), before)
-            if order.etag and order.etag != str(before.revision):
-                words = f"the world is at revision {before.revision}, not {order.etag}"
-                raise StaleEtag(words, str(before.revision))
+                return Done(known, before)
             (after, closed), answer = decide(before)
             if after is not before:
                 after = self._write(writer, before, after, closed)
@@ -167,9 +158,12 @@ class Gate:
             return Done(answer, after)
 
     def preview(self, order: Order, decide: Callable[[GateWorld], Decided]) -> bytes:
-        """The answer that the order would have now; nothing changes."""
+        """The answer that the order would have now; nothing changes, and its id is not remembered.
+        Raises Conflict and StaleEtag as `change`."""
         with self._database.writing() as writer:
-            return decide(self.held(writer, order.world)).answer
+            before = self.held(writer, order.world)
+            known = _known_answer(writer, order, before)
+            return decide(before).answer if known is None else known
 
     def _write(
         self, writer: Writer, before: GateWorld, after: GateWorld, closed: Sequence[Breaker]
@@ -220,11 +214,11 @@ class Gate:
         head = writer.execute(rows.plain(rows.WORLD_BY_NAME), world).fetchone()
         (floor,) = writer.execute("SELECT gate_floor FROM log WHERE id = 1").fetchone()
         if head is None:
-            return _unknown(world, floor)
+            return _whole(GateWorld(world), floor)
         states = writer.execute(rows.plain(rows.STATES_BY_NAME), world).fetchall()
         breakers = writer.execute(rows.OPEN_BREAKERS, world).fetchall()
         return replace(
-            rows.world_of(head),
+            _whole(rows.world_of(head), floor),
             states=tuple(rows.state_of(row) for row in states),
             breakers=tuple(rows.breaker_of(row) for row in breakers),
         )
@@ -275,7 +269,7 @@ class Gate:
     def keep_grants(
         self,
         grants: Sequence[Grant],
-        granted: Callable[[Breaker, str, int], Breaker | None],
+        granted: Callable[[Breaker, Probe], Breaker | None],
     ) -> int:
         """Stores probes that were granted in memory; those of breakers that closed meanwhile are
         forgotten. The generation with which they came (0 = there were none)."""
@@ -377,11 +371,30 @@ class Gate:
                 self._keep(writer, gate, (), is_heard=True)
 
 
+def _known_answer(writer: Writer, order: Order, gate: GateWorld) -> bytes | None:
+    """The answer that the order had when it came before; None when it is new."""
+    known = writer.execute(
+        "SELECT digest, answer FROM gate_changes WHERE request_id = ?", (order.request_id,)
+    ).fetchone()
+    if known is not None:
+        if bytes(known[0]) != order.digest:
+            raise Conflict(Reason.REQUEST_ID_REUSED, "the request_id was used for another order")
+        return bytes(known[1])
+    if order.etag and order.etag != str(gate.revision):
+        words = f"the world is at revision {gate.revision}, not {order.etag}"
+        raise StaleEtag(words, str(gate.revision))
+    return None
+
+
 def _next_generation(writer: Writer) -> int:
     (last,) = writer.execute("SELECT gate_generation FROM log WHERE id = 1").fetchone()
     writer.execute("UPDATE log SET gate_generation = ? WHERE id = 1", (last + 1,))
     return int(last) + 1
 
 
-def _unknown(world: World, floor: int) -> GateWorld:
-    return GateWorld(world, floor if world.environment == _BACKTEST else 0)
+def _whole(gate: GateWorld, floor: int) -> GateWorld:
+    """The world; a run that nobody heard of yet (its row may hold what was measured) is told to be
+    at the floor, and so goes on from there."""
+    if gate.generation or gate.world.environment != _BACKTEST:
+        return gate
+    return replace(gate, revision=max(gate.revision, floor))

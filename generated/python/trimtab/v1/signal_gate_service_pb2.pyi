@@ -334,7 +334,7 @@ class WatchSignalGateRequest(_message.Message):
     def __init__(self, source: _Optional[str] = ..., environment: _Optional[_Union[_event_pb2.Environment, str]] = ..., run_id: _Optional[str] = ..., log_id: _Optional[str] = ..., boot_id: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class WatchSignalGateResponse(_message.Message):
-    __slots__ = ("log_id", "boot_id", "revision", "server_time", "lease_ttl", "snapshot", "former_log_ids")
+    __slots__ = ("log_id", "boot_id", "revision", "server_time", "lease_ttl", "snapshot", "former_log_ids", "uptime")
     LOG_ID_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -342,6 +342,7 @@ class WatchSignalGateResponse(_message.Message):
     LEASE_TTL_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     FORMER_LOG_IDS_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_FIELD_NUMBER: _ClassVar[int]
     log_id: str
     boot_id: str
     revision: int
@@ -349,7 +350,8 @@ class WatchSignalGateResponse(_message.Message):
     lease_ttl: _duration_pb2.Duration
     snapshot: GateSnapshot
     former_log_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, log_id: _Optional[str] = ..., boot_id: _Optional[str] = ..., revision: _Optional[int] = ..., server_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., snapshot: _Optional[_Union[GateSnapshot, _Mapping]] = ..., former_log_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    uptime: _duration_pb2.Duration
+    def __init__(self, log_id: _Optional[str] = ..., boot_id: _Optional[str] = ..., revision: _Optional[int] = ..., server_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., lease_ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., snapshot: _Optional[_Union[GateSnapshot, _Mapping]] = ..., former_log_ids: _Optional[_Iterable[str]] = ..., uptime: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class SetTradingStateRequest(_message.Message):
     __slots__ = ("scope", "state", "block_exits", "reason", "until", "actor", "request_id", "etag")
