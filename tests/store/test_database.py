@@ -1,6 +1,7 @@
 """What is SQLite's own: the file, its lock, its schema, its query plans, and its refusals."""
 
 import itertools
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -213,6 +214,31 @@ def test_a_database_that_turned_read_only_is_unavailable(log: Store) -> None:
     assert log.info().last_sequence == 1
     _of_writer(log, "PRAGMA query_only=OFF")
     assert log.append([unary(an_event(2))])[0].sequences == [2]
+
+
+def test_who_queues_behind_a_stranger_s_lock_waits_for_it_once(log: Store) -> None:
+    """Jobs that waited while the one before them waited in vain are refused with it, not in turn:
+    the lock's time is not added up."""
+    database: Any = log._database
+    stranger = sqlite3.connect(database.path, isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    refused = []
+
+    def write() -> None:
+        with pytest.raises(Unavailable, match="locked"), database.writing():
+            pass
+        refused.append(True)
+
+    writers = [threading.Thread(target=write) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    stranger.execute("ROLLBACK")
+    stranger.close()
+    assert len(refused) == 4
+    assert database._locked_count == 1
+    log.probe()
 
 
 def test_a_read_beyond_its_time_is_interrupted(files: Backend) -> None:

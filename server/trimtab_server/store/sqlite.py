@@ -165,6 +165,8 @@ class SqliteDatabase:
         self._reading = threading.local()
         # Stations and retention write from threads of their own, over the one connection.
         self._turn = threading.Lock()
+        # Times that a transaction could not begin.
+        self._locked_count = 0
         self._is_closing = False
         try:
             _refuse_orphaned_wal(self.path)
@@ -190,10 +192,11 @@ class SqliteDatabase:
         block is stored then.
         """
         connection = self._writer
+        locked_count = self._locked_count
         self._turn.acquire()
         try:
             self._check_file()
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin(connection, locked_count)
             yield SqliteWriter(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -204,6 +207,17 @@ class SqliteDatabase:
             raise
         finally:
             self._turn.release()
+
+    def _begin(self, connection: sqlite3.Connection, locked_count: int) -> None:
+        """locked_count: before we waited for our turn. Whoever was before us and has waited for a
+        stranger's lock in vain has waited for us too."""
+        if locked_count != self._locked_count:
+            raise sqlite3.OperationalError("database is locked")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self._locked_count += 1
+            raise
 
     def _check_file(self) -> None:
         """Raises Unavailable when the path holds no file, or another one: SQLite would go on
