@@ -164,7 +164,9 @@ def test_a_stranger_is_unauthenticated(sent: list[tuple[str, str]]) -> None:
 
 def test_the_scheme_is_known_in_any_case() -> None:
     """As RFC 9110 says of schemes."""
-    Access(CALLERS).admit(GET_STATS, Call([("authorization", f"bearer {_READER}")]))
+    holder = Access(CALLERS)
+    holder.admit(GET_STATS, Call([("authorization", f"bearer {_READER}")]))
+    assert [caller.token_sha256 for caller in holder._found.values()] == [token_digest(_READER)]
 
 
 def test_every_caller_is_compared_wherever_the_right_one_stands(
@@ -215,7 +217,11 @@ def test_a_certificate_is_known_by_a_dns_name_or_its_common_name(
     known: dict[str, list[bytes]],
 ) -> None:
     """A caller of the access file needs no token where it has a certificate."""
-    Access([*CALLERS, ENGINE]).admit(HEALTH, Call(known=known))
+    holder = Access([*CALLERS, ENGINE])
+    holder.admit(HEALTH, Call(known=known))
+    error = denied(holder, GET_STATS, Call(known=known))
+    assert error.reason is Reason.PERMISSION_DENIED
+    assert error.message.startswith("engine ")
 
 
 @pytest.mark.parametrize(

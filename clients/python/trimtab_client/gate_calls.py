@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -52,7 +53,7 @@ def scope_message(
     return scope
 
 
-class GateCalls:
+class GateCalls(ABC):
     """The gate's half of Client.
 
     Orders (`set_trading_state`, `trip_breaker`, `reset_breaker`) carry a request_id, by default a
@@ -61,13 +62,15 @@ class GateCalls:
     Aborted/ETAG_STALE when its world has changed since. Empty names do not restrict.
     """
 
+    @abstractmethod
     def _call(self, method: str, request: Message, answer: type[R], timeout_s: float | None) -> R:
-        raise NotImplementedError
+        """One call within its budget."""
 
+    @abstractmethod
     def _watch(
         self, method: str, request: Message, answer: type[R], timeout_s: float | None
     ) -> Iterator[R]:
-        raise NotImplementedError
+        """The messages of a call that is opened again when it ends."""
 
     def should_allow_signals(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import copy_context
 
@@ -26,7 +27,7 @@ _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 monotonic_ns = functools.partial(time.clock_gettime_ns, _BOOT_CLOCK)
 
 
-class LocalCheck:
+class LocalCheck(ABC):
     """Answers from the lease, or by the fail policy; notes each answer to be recorded."""
 
     def __init__(
@@ -56,12 +57,13 @@ class LocalCheck:
         # Whether the threads run, or none are wanted.
         self._running = False
 
+    @abstractmethod
     def start(self) -> None:
         """Starts what keeps the lease."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _override(self) -> GateOverride | None:
-        raise NotImplementedError
+        """The local override that was found last, whether or not it holds."""
 
     def check(
         self,

@@ -113,6 +113,9 @@ class LeaseKeeper:
         # Whether that is because its log is another one: then an override is looked for.
         self.refuses_log = False
         self.refused_count = 0
+        # A log whose server said that it has gone back: reaching our revision again, it has another
+        # history behind it.
+        self._forked_log_id = ""
         self.log_change_count = 0
         # The last message came when its lease was over already.
         self.is_late = False
@@ -213,7 +216,9 @@ class LeaseKeeper:
             self._refuse(_OLDER)
             return Intake.REFUSED
         if not (overridden or self._is_heir(message, judged_ns)):
-            self._refuse(_OTHER_LOG.format(message.log_id, held.log_id), is_other_log=True)
+            is_same = message.log_id == held.log_id
+            words = _OLDER if is_same else _OTHER_LOG.format(message.log_id, held.log_id)
+            self._refuse(words, is_other_log=True)
             return Intake.REFUSED
         if message.HasField("snapshot"):
             self._take_snapshot(message, held, arrival)
@@ -226,17 +231,21 @@ class LeaseKeeper:
         return Intake.RENEWED
 
     def _is_heir(self, message: Heard, judged_ns: int | None) -> bool:
-        """Whether this log may say that what is held has ended: it is the same one, or was restored
-        from it, or there is nothing to end."""
+        """Whether this log may say that what is held has ended: it is the same one and never went
+        back, or was restored from it, or there is nothing to end."""
         held = self.lease
-        if not held.is_heard or held.log_id in (message.log_id, *message.former_log_ids):
+        if not held.is_heard or held.log_id in message.former_log_ids:
+            return True
+        if held.log_id == message.log_id != self._forked_log_id:
             return True
         return not held.rules.denies_anything(held.server_ns if judged_ns is None else judged_ns)
 
     def refuse_ahead(self) -> None:
-        """The server says that its revision is behind the one that is held."""
+        """The server says that its revision is behind the one that is held. From then on its log
+        may end no denial, however far it gets: not before it was restored, or by an override."""
         with self._lock:
-            self._refuse(_OLDER)
+            self._forked_log_id = self.lease.log_id
+            self._refuse(_OLDER, is_other_log=True)
 
     def _refuse(self, why: str, *, is_other_log: bool = False) -> None:
         if self.refusal != why:
@@ -253,7 +262,7 @@ class LeaseKeeper:
                 held.log_id,
             )
         rules = GateRules(self._world, message.snapshot)
-        self.refusal, self.refuses_log = "", False
+        self.refusal, self.refuses_log, self._forked_log_id = "", False, ""
         self._keep(message, rules, self._made(rules, message, arrival))
 
     @staticmethod
