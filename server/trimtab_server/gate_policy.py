@@ -3,11 +3,11 @@
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from trimtab_server.domain.breaker_record import BreakerRule
-from trimtab_server.domain.breaker_rules import GatePolicy, losses_in_a_row
 from trimtab_server.domain.events import Environment
-from trimtab_server.domain.market_hours import MarketHours
-from trimtab_server.domain.signal_gate import (
+from trimtab_server.domain.gate.breaker_record import BreakerRule
+from trimtab_server.domain.gate.breaker_rules import GatePolicy, losses_in_a_row
+from trimtab_server.domain.gate.market_hours import MarketHours
+from trimtab_server.domain.gate.signal_gate import (
     BreakerKind,
     FallbackRule,
     Parameters,

@@ -3,8 +3,8 @@
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trimtab.v1 import signal_gate_service_pb2 as pb
-from trimtab_server.domain.calibrator_table import CalibratorTable
-from trimtab_server.domain.signal_gate import (
+from trimtab_server.domain.gate.calibrator_table import CalibratorTable
+from trimtab_server.domain.gate.signal_gate import (
     BreakerKind,
     FallbackRule,
     OpenBreaker,

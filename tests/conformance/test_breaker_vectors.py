@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from trimtab_server.domain.breaker import granted, observed, probes_under_way, tripped_by_hand
-from trimtab_server.domain.breaker_record import (
+from trimtab_server.domain.events import Environment
+from trimtab_server.domain.gate.breaker import granted, observed, probes_under_way, tripped_by_hand
+from trimtab_server.domain.gate.breaker_record import (
     Breaker,
     BreakerRule,
     Probe,
@@ -17,10 +18,9 @@ from trimtab_server.domain.breaker_record import (
     SampleKind,
     reset,
 )
-from trimtab_server.domain.events import Environment
-from trimtab_server.domain.market_hours import MarketHours
-from trimtab_server.domain.signal_gate import BreakerKind, Scope, World
-from trimtab_server.domain.stale_data import ticked
+from trimtab_server.domain.gate.market_hours import MarketHours
+from trimtab_server.domain.gate.signal_gate import BreakerKind, Scope, World
+from trimtab_server.domain.gate.stale_data import ticked
 
 FILE = Path(__file__).parent / "vectors" / "breaker.json"
 TRACES: list[dict[str, Any]] = json.loads(FILE.read_text("utf-8"))["traces"]

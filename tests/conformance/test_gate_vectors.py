@@ -16,7 +16,7 @@ from trimtab_client import GateSettings, SignalGate, override_path
 from trimtab_client.event import ENVIRONMENT, to_duration, to_ns, to_timestamp
 from trimtab_client.gate_answer import FRESH, GATE_REASON
 from trimtab_client.gate_rules import GateRules, Question, World
-from trimtab_server.domain.signal_gate import Intent, Query, Scope, decide
+from trimtab_server.domain.gate.signal_gate import Intent, Query, Scope, decide
 
 VECTORS = Path(__file__).parent / "vectors"
 CASES = json.loads((VECTORS / "gate_rules.json").read_text())["cases"]

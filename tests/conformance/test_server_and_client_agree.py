@@ -17,7 +17,7 @@ from trimtab.v1 import event_pb2
 from trimtab.v1 import signal_gate_service_pb2 as pb
 from trimtab_client.gate_answer import FRESH
 from trimtab_client.gate_rules import GateRules, Question, World
-from trimtab_server.domain.signal_gate import Intent, Query, RuleSet, Scope, decide
+from trimtab_server.domain.gate.signal_gate import Intent, Query, RuleSet, Scope, decide
 
 RULE_SETS = 10_000
 QUERIES_EACH = 10

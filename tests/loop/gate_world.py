@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from tests.store.log_events import an_event, unary
-from trimtab_server.domain.breaker_record import BreakerRule, Sample, SampleKind
-from trimtab_server.domain.breaker_rules import GatePolicy
 from trimtab_server.domain.events import Environment, EventKind
-from trimtab_server.domain.gate_world import Decided, GateWorld, Order
-from trimtab_server.domain.signal_gate import (
+from trimtab_server.domain.gate.breaker_record import BreakerRule, Sample, SampleKind
+from trimtab_server.domain.gate.breaker_rules import GatePolicy
+from trimtab_server.domain.gate.gate_world import Decided, GateWorld, Order
+from trimtab_server.domain.gate.signal_gate import (
     BreakerKind,
     GateReason,
     Intent,

@@ -22,7 +22,7 @@ from tests.loop.gate_world import (
     until,
 )
 from tests.store.conftest import Backend, backend, databases  # noqa: F401  (fixtures)
-from trimtab_server.domain.breaker_record import (
+from trimtab_server.domain.gate.breaker_record import (
     Breaker,
     BreakerRule,
     BreakerState,
@@ -30,8 +30,8 @@ from trimtab_server.domain.breaker_record import (
     Sample,
     SampleKind,
 )
-from trimtab_server.domain.gate_world import key_of, with_reset
-from trimtab_server.domain.signal_gate import BreakerKind, GateReason, Scope
+from trimtab_server.domain.gate.gate_world import key_of, with_reset
+from trimtab_server.domain.gate.signal_gate import BreakerKind, GateReason, Scope
 from trimtab_server.loop import signal_gate as loop_signal_gate
 
 MOMENTUM = Scope("alpha", "momentum", "BTC-USDT", "")

@@ -18,17 +18,16 @@ from tests.loop.gate_world import (
     until,
 )
 from tests.store.conftest import Backend, backend, databases  # noqa: F401  (fixtures)
-from trimtab_server.domain.breaker_record import Probe
 from trimtab_server.domain.events import Environment
-from trimtab_server.domain.gate_world import (
+from trimtab_server.domain.gate.breaker_record import Probe
+from trimtab_server.domain.gate.gate_world import (
     Altered,
     BreakerKey,
     GateWorld,
     with_state,
     with_tripped,
 )
-from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.signal_gate import (
+from trimtab_server.domain.gate.signal_gate import (
     BreakerKind,
     GateReason,
     Intent,
@@ -37,6 +36,7 @@ from trimtab_server.domain.signal_gate import (
     TradingState,
     World,
 )
+from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import Overloaded, TrimtabError, Unavailable
 from trimtab_server.loop import signal_gate as loop_signal_gate
 from trimtab_server.store.store import Store

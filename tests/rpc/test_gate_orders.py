@@ -9,9 +9,9 @@ from tests.loop.gate_world import LIVE, LOSSES, START_NS, Running, running
 from tests.store.conftest import Backend
 from trimtab.v1 import event_pb2 as ev
 from trimtab.v1 import signal_gate_service_pb2 as pb
-from trimtab_server.domain.breaker_record import Breaker
-from trimtab_server.domain.gate_world import key_of
-from trimtab_server.domain.signal_gate import Scope, StateEntry, TradingState
+from trimtab_server.domain.gate.breaker_record import Breaker
+from trimtab_server.domain.gate.gate_world import key_of
+from trimtab_server.domain.gate.signal_gate import Scope, StateEntry, TradingState
 from trimtab_server.rpc.gate_orders import GateOrders
 from trimtab_server.telemetry import Telemetry
 

@@ -14,8 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from trimtab.v1 import event_pb2 as ev
 from trimtab.v1 import signal_gate_service_pb2 as pb
-from trimtab_server.domain.gate_world import BreakerKey
-from trimtab_server.domain.signal_gate import BreakerKind, Intent, Scope, World
+from trimtab_server.domain.gate.gate_world import BreakerKey
+from trimtab_server.domain.gate.signal_gate import BreakerKind, Intent, Scope, World
 from trimtab_server.errors import InvalidRequest
 from trimtab_server.rpc.gate_requests import (
     asked,

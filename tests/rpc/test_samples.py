@@ -4,8 +4,8 @@ import pytest
 
 from tests.rpc.samples import KINDS, an_event
 from trimtab.v1 import event_pb2 as ev
-from trimtab_server.domain.breaker_record import SampleKind
-from trimtab_server.domain.signal_gate import Scope, World
+from trimtab_server.domain.gate.breaker_record import SampleKind
+from trimtab_server.domain.gate.signal_gate import Scope, World
 from trimtab_server.rpc.samples import sample_of
 
 _KIND_OF = {

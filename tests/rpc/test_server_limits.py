@@ -17,7 +17,7 @@ from tests.rpc.samples import SOURCE, an_event, new_id
 from tests.rpc.statuses import Answer, answer_of
 from trimtab.v1 import event_service_pb2 as pb
 from trimtab.v1 import event_service_pb2_grpc
-from trimtab_server.domain.breaker_rules import GatePolicy
+from trimtab_server.domain.gate.breaker_rules import GatePolicy
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import Unavailable
 from trimtab_server.loop.health import Health, HealthLimits

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from trimtab_server.domain.breaker_record import BreakerState
 from trimtab_server.domain.events import CLOCKED, Environment
-from trimtab_server.domain.signal_gate import World
+from trimtab_server.domain.gate.breaker_record import BreakerState
+from trimtab_server.domain.gate.signal_gate import World
 from trimtab_server.loop.health import Health
 from trimtab_server.loop.ingest import Ingest
 from trimtab_server.loop.signal_gate import SignalGate

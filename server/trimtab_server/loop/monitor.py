@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from trimtab_server.domain.breaker import is_made_by, observed, rules_for, state_changed
-from trimtab_server.domain.breaker_record import (
+from trimtab_server.domain.events import CLOCKED, Environment, EventKind, StoredEvent
+from trimtab_server.domain.gate.breaker import is_made_by, observed, rules_for, state_changed
+from trimtab_server.domain.gate.breaker_record import (
     Breaker,
     BreakerRule,
     Sample,
@@ -18,22 +19,21 @@ from trimtab_server.domain.breaker_record import (
     SignalName,
     reset,
 )
-from trimtab_server.domain.breaker_room import (
+from trimtab_server.domain.gate.breaker_room import (
     crowded_out,
     held_back,
     opened_for,
     widest_key,
 )
-from trimtab_server.domain.events import CLOCKED, Environment, EventKind, StoredEvent
-from trimtab_server.domain.gate_world import (
+from trimtab_server.domain.gate.gate_world import (
     BreakerKey,
     GateWorld,
     closed_breaker,
     key_of,
     with_grants,
 )
-from trimtab_server.domain.signal_gate import BreakerKind, World
-from trimtab_server.domain.stale_data import ticked
+from trimtab_server.domain.gate.signal_gate import BreakerKind, World
+from trimtab_server.domain.gate.stale_data import ticked
 from trimtab_server.loop.signal_gate import SignalGate
 from trimtab_server.loop.stations import Derived
 from trimtab_server.store.database import Writer

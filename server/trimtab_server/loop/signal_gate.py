@@ -11,11 +11,11 @@ from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
-from trimtab_server.domain.breaker import granted, is_made_by
-from trimtab_server.domain.breaker_record import Breaker, BreakerRule, BreakerState, Probe
-from trimtab_server.domain.breaker_rules import GatePolicy
 from trimtab_server.domain.events import Environment
-from trimtab_server.domain.gate_world import (
+from trimtab_server.domain.gate.breaker import granted, is_made_by
+from trimtab_server.domain.gate.breaker_record import Breaker, BreakerRule, BreakerState, Probe
+from trimtab_server.domain.gate.breaker_rules import GatePolicy
+from trimtab_server.domain.gate.gate_world import (
     BreakerKey,
     Decided,
     GateWorld,
@@ -24,8 +24,7 @@ from trimtab_server.domain.gate_world import (
     key_of,
     with_grants,
 )
-from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.signal_gate import (
+from trimtab_server.domain.gate.signal_gate import (
     BreakerKind,
     OpenBreaker,
     Query,
@@ -34,6 +33,7 @@ from trimtab_server.domain.signal_gate import (
     World,
     decide,
 )
+from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import Overloaded, TrimtabError
 from trimtab_server.loop.ingest import Ingest
 from trimtab_server.loop.readers import Readers

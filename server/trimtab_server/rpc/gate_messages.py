@@ -6,9 +6,9 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trimtab.v1 import signal_gate_service_pb2 as pb
-from trimtab_server.domain.breaker import probes_under_way, probing_rule
-from trimtab_server.domain.breaker_record import Breaker, BreakerRule, BreakerState
-from trimtab_server.domain.signal_gate import (
+from trimtab_server.domain.gate.breaker import probes_under_way, probing_rule
+from trimtab_server.domain.gate.breaker_record import Breaker, BreakerRule, BreakerState
+from trimtab_server.domain.gate.signal_gate import (
     FallbackRule,
     OpenBreaker,
     Parameters,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from trimtab.v1 import signal_gate_service_pb2 as pb
-from trimtab_server.domain.breaker_record import Breaker
 from trimtab_server.domain.events import Environment, Violation
-from trimtab_server.domain.gate_world import (
+from trimtab_server.domain.gate.breaker_record import Breaker
+from trimtab_server.domain.gate.gate_world import (
     Decided,
     GateWorld,
     Order,
@@ -18,7 +18,7 @@ from trimtab_server.domain.gate_world import (
     with_state,
     with_tripped,
 )
-from trimtab_server.domain.signal_gate import Scope, StateEntry, TradingState
+from trimtab_server.domain.gate.signal_gate import Scope, StateEntry, TradingState
 from trimtab_server.errors import InvalidRequest
 from trimtab_server.loop.signal_gate import SignalGate
 from trimtab_server.rpc.gate_messages import breaker_message, states_messages

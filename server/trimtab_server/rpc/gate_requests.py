@@ -12,8 +12,8 @@ from google.protobuf import text_format
 from trimtab.v1 import event_pb2
 from trimtab.v1 import signal_gate_service_pb2 as pb
 from trimtab_server.domain.events import Environment, Violation
-from trimtab_server.domain.gate_world import BreakerKey, Order
-from trimtab_server.domain.signal_gate import BreakerKind, Intent, Query, Scope, World
+from trimtab_server.domain.gate.gate_world import BreakerKey, Order
+from trimtab_server.domain.gate.signal_gate import BreakerKind, Intent, Query, Scope, World
 from trimtab_server.errors import InvalidRequest
 from trimtab_server.rpc.convert import to_ns
 from trimtab_server.rpc.rules import ID_LENGTH_MAX, NAME_LENGTH_MAX, Shape

@@ -1,8 +1,8 @@
 """What a committed event tells the breakers."""
 
 from trimtab.v1 import event_pb2
-from trimtab_server.domain.breaker_record import Sample, SampleKind
-from trimtab_server.domain.signal_gate import Scope, World
+from trimtab_server.domain.gate.breaker_record import Sample, SampleKind
+from trimtab_server.domain.gate.signal_gate import Scope, World
 from trimtab_server.rpc.convert import to_ns
 
 _MARKET = frozenset({"market_bar", "market_tick"})

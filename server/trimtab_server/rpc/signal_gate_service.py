@@ -13,9 +13,9 @@ from google.protobuf.duration_pb2 import Duration
 from trimtab.v1 import signal_gate_service_pb2 as pb
 from trimtab.v1 import signal_gate_service_pb2_grpc
 from trimtab_server.domain.events import Environment, Violation
-from trimtab_server.domain.gate_world import key_of
+from trimtab_server.domain.gate.gate_world import key_of
+from trimtab_server.domain.gate.signal_gate import World, entry_denials
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.signal_gate import World, entry_denials
 from trimtab_server.errors import OutOfRange, Overloaded, Unavailable
 from trimtab_server.loop.signal_gate import Held, SignalGate
 from trimtab_server.rpc.convert import timestamp

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
-from trimtab_server.domain.breaker import is_made_by, state_changed
-from trimtab_server.domain.breaker_record import Breaker, BreakerRule, Probe
 from trimtab_server.domain.events import CLOCKED, Environment
-from trimtab_server.domain.gate_world import (
+from trimtab_server.domain.gate.breaker import is_made_by, state_changed
+from trimtab_server.domain.gate.breaker_record import Breaker, BreakerRule, Probe
+from trimtab_server.domain.gate.gate_world import (
     BreakerKey,
     Decided,
     GateWorld,
@@ -23,8 +23,8 @@ from trimtab_server.domain.gate_world import (
     key_of,
     with_grants,
 )
+from trimtab_server.domain.gate.signal_gate import Scope, StateEntry, World
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.signal_gate import Scope, StateEntry, World
 from trimtab_server.errors import Conflict, StaleEtag, TrimtabError
 from trimtab_server.store import gate_rows as rows
 from trimtab_server.store.database import Database, Writer

@@ -8,9 +8,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from trimtab_server.domain.breaker_record import Breaker, Probe
-from trimtab_server.domain.gate_world import BreakerKey, GateWorld
-from trimtab_server.domain.signal_gate import BreakerKind, Scope, StateEntry, TradingState, World
+from trimtab_server.domain.gate.breaker_record import Breaker, Probe
+from trimtab_server.domain.gate.gate_world import BreakerKey, GateWorld
+from trimtab_server.domain.gate.signal_gate import (
+    BreakerKind,
+    Scope,
+    StateEntry,
+    TradingState,
+    World,
+)
 
 _SCOPE = "source, strategy, symbol, model_name"
 _KEY = f"environment, run_id, {_SCOPE}, kind, rule"

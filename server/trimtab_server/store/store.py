@@ -9,7 +9,7 @@ from sqlalchemy import text
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from trimtab_server.domain.events import Append, Appended, LogInfo, Producer, Violation
-from trimtab_server.domain.gate_world import Decided, GateWorld, Order
+from trimtab_server.domain.gate.gate_world import Decided, GateWorld, Order
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import InvalidRequest, StreamBroken
 from trimtab_server.store.append import append

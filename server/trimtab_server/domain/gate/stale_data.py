@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from trimtab_server.domain.breaker_record import (
+from trimtab_server.domain.gate.breaker_record import (
     Breaker,
     BreakerRule,
     Sample,
@@ -11,8 +11,8 @@ from trimtab_server.domain.breaker_record import (
     opened,
     reset,
 )
-from trimtab_server.domain.market_hours import open_seconds
-from trimtab_server.domain.signal_gate import BreakerKind
+from trimtab_server.domain.gate.market_hours import open_seconds
+from trimtab_server.domain.gate.signal_gate import BreakerKind
 
 
 def ticked(breaker: Breaker, rule: BreakerRule, now_ns: int) -> Breaker:

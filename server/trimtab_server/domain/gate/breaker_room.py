@@ -4,16 +4,16 @@ breaker of its widest scope, which denies no less. So there is at most one more 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from trimtab_server.domain.breaker import cool_down_ns
-from trimtab_server.domain.breaker_record import (
+from trimtab_server.domain.gate.breaker import cool_down_ns
+from trimtab_server.domain.gate.breaker_record import (
     Breaker,
     BreakerRule,
     BreakerState,
     opened,
     reset,
 )
-from trimtab_server.domain.gate_world import BreakerKey, key_of
-from trimtab_server.domain.signal_gate import BreakerKind
+from trimtab_server.domain.gate.gate_world import BreakerKey, key_of
+from trimtab_server.domain.gate.signal_gate import BreakerKind
 
 
 def widest_key(rule: BreakerRule) -> BreakerKey:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_server.domain.calibrator_table import CalibratorTable, calibrated_probability
-from trimtab_server.domain.signal_gate import (
+from trimtab_server.domain.gate.calibrator_table import CalibratorTable, calibrated_probability
+from trimtab_server.domain.gate.signal_gate import (
     BreakerKind,
     GateReason,
     Intent,

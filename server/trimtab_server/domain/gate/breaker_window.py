@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from trimtab_server.domain.signal_gate import BreakerKind
+from trimtab_server.domain.gate.signal_gate import BreakerKind
 
 ENTRIES_MAX = 1_000
 # Returns are added up in whole parts of 1e-12: sums do not depend on where a page ended.

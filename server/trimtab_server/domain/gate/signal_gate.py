@@ -10,7 +10,7 @@ from enum import IntEnum
 from itertools import chain, islice
 from typing import NamedTuple
 
-from trimtab_server.domain.calibrator_table import CalibratorTable, calibrated_probability
+from trimtab_server.domain.gate.calibrator_table import CalibratorTable, calibrated_probability
 
 
 class TradingState(IntEnum):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_server.domain.breaker_window import ENTRIES_MAX, Window
-from trimtab_server.domain.signal_gate import BreakerKind
+from trimtab_server.domain.gate.breaker_window import ENTRIES_MAX, Window
+from trimtab_server.domain.gate.signal_gate import BreakerKind
 
 KINDS = [BreakerKind.EXECUTION_FAILURES, BreakerKind.CONSECUTIVE_LOSSES, BreakerKind.DRAWDOWN]
 

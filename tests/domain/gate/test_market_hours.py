@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab_server.domain.market_hours import MarketHours, open_seconds
+from trimtab_server.domain.gate.market_hours import MarketHours, open_seconds
 
 NEW_YORK = ZoneInfo("America/New_York")
 STOCKS = MarketHours(

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from trimtab_server.domain.breaker import tripped_by_hand
-from trimtab_server.domain.breaker_record import Breaker, Probe, reset
-from trimtab_server.domain.signal_gate import (
+from trimtab_server.domain.gate.breaker import tripped_by_hand
+from trimtab_server.domain.gate.breaker_record import Breaker, Probe, reset
+from trimtab_server.domain.gate.signal_gate import (
     BreakerKind,
     Scope,
     StateEntry,

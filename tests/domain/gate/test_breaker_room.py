@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from trimtab_server.domain.breaker_record import Breaker, BreakerRule, opened
-from trimtab_server.domain.breaker_room import crowded_out, held_back, opened_for, widest_key
 from trimtab_server.domain.events import Environment
-from trimtab_server.domain.gate_world import closed_breaker
-from trimtab_server.domain.signal_gate import BreakerKind, Scope, World
+from trimtab_server.domain.gate.breaker_record import Breaker, BreakerRule, opened
+from trimtab_server.domain.gate.breaker_room import crowded_out, held_back, opened_for, widest_key
+from trimtab_server.domain.gate.gate_world import closed_breaker
+from trimtab_server.domain.gate.signal_gate import BreakerKind, Scope, World
 
 S = 10**9
 NOW = 1_700_000_000 * S

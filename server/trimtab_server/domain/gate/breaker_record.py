@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
-from trimtab_server.domain.market_hours import MarketHours
-from trimtab_server.domain.signal_gate import BreakerKind, OpenBreaker, Scope, World
+from trimtab_server.domain.gate.market_hours import MarketHours
+from trimtab_server.domain.gate.signal_gate import BreakerKind, OpenBreaker, Scope, World
 
 _NS = 1_000_000_000
 _HOUR_NS = 3_600 * _NS

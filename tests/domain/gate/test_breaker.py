@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab_server.domain.breaker import (
+from trimtab_server.domain.events import Environment
+from trimtab_server.domain.gate.breaker import (
     cool_down_ns,
     granted,
     is_made_by,
@@ -17,7 +18,7 @@ from trimtab_server.domain.breaker import (
     state_changed,
     tripped_by_hand,
 )
-from trimtab_server.domain.breaker_record import (
+from trimtab_server.domain.gate.breaker_record import (
     Breaker,
     BreakerRule,
     BreakerState,
@@ -26,8 +27,7 @@ from trimtab_server.domain.breaker_record import (
     SampleKind,
     reset,
 )
-from trimtab_server.domain.events import Environment
-from trimtab_server.domain.signal_gate import BreakerKind, Scope, World
+from trimtab_server.domain.gate.signal_gate import BreakerKind, Scope, World
 
 S = 10**9
 NOW = 1_700_000_000 * S

@@ -1,7 +1,8 @@
 """Breakers of stale data: time opens them, and only data or a hand closes them."""
 
-from trimtab_server.domain.breaker import granted, observed, tripped_by_hand
-from trimtab_server.domain.breaker_record import (
+from trimtab_server.domain.events import Environment
+from trimtab_server.domain.gate.breaker import granted, observed, tripped_by_hand
+from trimtab_server.domain.gate.breaker_record import (
     Breaker,
     BreakerRule,
     Probe,
@@ -9,9 +10,8 @@ from trimtab_server.domain.breaker_record import (
     SampleKind,
     reset,
 )
-from trimtab_server.domain.events import Environment
-from trimtab_server.domain.signal_gate import BreakerKind, Scope, World
-from trimtab_server.domain.stale_data import ticked
+from trimtab_server.domain.gate.signal_gate import BreakerKind, Scope, World
+from trimtab_server.domain.gate.stale_data import ticked
 
 S = 10**9
 NOW = 1_700_000_000 * S

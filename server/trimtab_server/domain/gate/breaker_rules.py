@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from trimtab_server.domain.breaker_record import BreakerRule
-from trimtab_server.domain.signal_gate import FallbackRule, Parameters
+from trimtab_server.domain.gate.breaker_record import BreakerRule
+from trimtab_server.domain.gate.signal_gate import FallbackRule, Parameters
 
 
 @dataclass(frozen=True)

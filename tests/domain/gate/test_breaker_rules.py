@@ -6,13 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from trimtab_server.domain.breaker_record import BreakerRule
-from trimtab_server.domain.breaker_rules import (
+from trimtab_server.domain.gate.breaker_record import BreakerRule
+from trimtab_server.domain.gate.breaker_rules import (
     GatePolicy,
     expected_trades_until,
     losses_in_a_row,
 )
-from trimtab_server.domain.signal_gate import BreakerKind, FallbackRule, Parameters, Scope
+from trimtab_server.domain.gate.signal_gate import BreakerKind, FallbackRule, Parameters, Scope
 
 
 def _first_run(rng: np.random.Generator, losses: int, win_rate: float) -> int:

@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from trimtab_server.domain.breaker_record import (
+from trimtab_server.domain.events import Environment
+from trimtab_server.domain.gate.breaker_record import (
     SAMPLES_OF,
     Breaker,
     BreakerRule,
@@ -20,10 +21,9 @@ from trimtab_server.domain.breaker_record import (
     opened,
     reset,
 )
-from trimtab_server.domain.breaker_window import Window
-from trimtab_server.domain.events import Environment
-from trimtab_server.domain.signal_gate import BreakerKind, Scope
-from trimtab_server.domain.stale_data import with_data
+from trimtab_server.domain.gate.breaker_window import Window
+from trimtab_server.domain.gate.signal_gate import BreakerKind, Scope
+from trimtab_server.domain.gate.stale_data import with_data
 
 _NS = 1_000_000_000
 _HOUR_NS = 3_600 * _NS

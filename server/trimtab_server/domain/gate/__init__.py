@@ -1,0 +1,1 @@
+"""The signal gate's rules: what holds, breakers, markets' hours."""
