@@ -72,6 +72,10 @@ ALL: dict[str, dict[str, Any]] = {
     "shadow_outcome": {
         "signal_id": "s1", "fill_model": "mid-1", "traded": True, "return_fraction": 0.01,
         "return_fraction_optimistic": 0.02, "return_fraction_pessimistic": 0.0,
+        "gross_return_fraction": 0.012, "spread_cost_fraction": 0.001, "fee_cost_fraction": 0.001,
+        "carry_cost_fraction": 0.0, "barriers_coarse": True, "barriers_ambiguous": True,
+        "filled_fraction": 0.5, "liquidity": "TAKER", "entry_time": NOW_NS, "action": "BLOCKED",
+        "markouts": [(horizon(duration_s=60), 0.001)],
     },
     "prediction": {
         "probability": 0.6, "value": 0.01, "label": "up", "features": {"f": 1.0},

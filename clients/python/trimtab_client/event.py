@@ -260,9 +260,17 @@ def exit_plan(
     holding_period_s: float | None = None,
     stop_loss_price: float | None = None,
     take_profit_price: float | None = None,
+    holding_trading_days: int = 0,
+    calendar: str = "",
 ) -> ExitPlan:
-    """How a position is meant to end, whatever comes first: seconds > 0, prices > 0."""
-    plan = ExitPlan(stop_loss_price=stop_loss_price, take_profit_price=take_profit_price)
+    """How a position is meant to end, whatever comes first: seconds > 0, prices > 0, trading days
+    (0 = none) of a calendar ("XNYS"; empty = the sidecar's)."""
+    plan = ExitPlan(
+        stop_loss_price=stop_loss_price,
+        take_profit_price=take_profit_price,
+        holding_trading_days=holding_trading_days,
+        calendar=calendar,
+    )
     if holding_period_s is not None:
         set_duration(plan.holding_period, holding_period_s, "holding_period_s")
     return plan

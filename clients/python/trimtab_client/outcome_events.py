@@ -5,17 +5,22 @@ Fractions are fractions (0.01 = 1 %), money in `currency`, durations `_s` in sec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from trimtab_client.envelope import Envelope, EventSink
 from trimtab_client.event import (
+    DECISION_ACTION,
     EXIT_REASON,
+    LIQUIDITY,
     OUTCOME_STATUS,
     SIDE,
     Horizon,
     Outcome,
+    ShadowOutcome,
+    Time,
     Word,
+    to_timestamp,
 )
 from trimtab_client.fields import set_duration, set_given, set_numbers
 from trimtab_client.ring import EventClass
@@ -64,7 +69,37 @@ class OutcomeArguments(OutcomeFields, Envelope, total=False):
     """The fields of an outcome and those of the envelope."""
 
 
+class ShadowFields(TypedDict, total=False):
+    """How a simulated outcome came about. All optional.
+
+    return_fraction_optimistic, _pessimistic: if every doubtful fill went well, or badly.
+    gross_return_fraction: before costs; the costs are fractions of entry notional.
+    filled_fraction: above 0 to 1. liquidity: MAKER, TAKER. action: what had been decided.
+    markouts: (age, return since entry before costs), up to 64.
+    """
+
+    traded: bool
+    return_fraction_optimistic: float | None
+    return_fraction_pessimistic: float | None
+    gross_return_fraction: float | None
+    spread_cost_fraction: float | None
+    fee_cost_fraction: float | None
+    carry_cost_fraction: float | None
+    barriers_coarse: bool
+    barriers_ambiguous: bool
+    filled_fraction: float | None
+    liquidity: Word
+    entry_time: Time | None
+    action: Word
+    markouts: Iterable[tuple[Horizon, float]]
+
+
+class ShadowArguments(OutcomeFields, ShadowFields, Envelope, total=False):
+    """The fields of a simulated outcome and those of the envelope."""
+
+
 _OUTCOME_NAMES = OutcomeFields.__optional_keys__
+_SHADOW_NAMES = ShadowFields.__optional_keys__
 
 
 def fill_outcome(target: Outcome, fields: OutcomeFields) -> None:
@@ -82,6 +117,20 @@ def fill_outcome(target: Outcome, fields: OutcomeFields) -> None:
     horizon = rest.pop("horizon", None)
     if horizon is not None:
         target.horizon.CopyFrom(horizon)
+    set_given(target, tuple(rest.items()))
+
+
+def _fill_shadow(target: ShadowOutcome, fields: ShadowFields) -> None:
+    rest: dict[str, Any] = dict(fields)
+    if liquidity := rest.pop("liquidity", 0):
+        target.liquidity = LIQUIDITY(liquidity, "shadow_outcome.liquidity")  # type: ignore[assignment]
+    if action := rest.pop("action", 0):
+        target.action = DECISION_ACTION(action, "shadow_outcome.action")  # type: ignore[assignment]
+    entry_time = rest.pop("entry_time", None)
+    if entry_time is not None:
+        target.entry_time.CopyFrom(to_timestamp(entry_time, "entry_time"))
+    for age, return_fraction in rest.pop("markouts", ()):
+        target.markouts.add(age=age, return_fraction=return_fraction)
     set_given(target, tuple(rest.items()))
 
 
@@ -117,29 +166,20 @@ class OutcomeEvents(EventSink[T]):
         signal_id: str,
         fill_model: str,
         symbol: str = "",
-        traded: bool = False,
-        return_fraction_optimistic: float | None = None,
-        return_fraction_pessimistic: float | None = None,
         event_time_ns: int | None = None,
-        **arguments: Unpack[OutcomeArguments],
+        **arguments: Unpack[ShadowArguments],
     ) -> T:
-        """What a signal would have made, simulated by the `fill_model` of this version; the bounds
-        are the returns if every doubtful fill went well or badly. Other fields: OutcomeFields."""
-        fields, envelope = _split(arguments)
+        """What a signal would have made, simulated by the `fill_model` of this version; see
+        ShadowFields and OutcomeFields."""
+        simulation: Any = {n: v for n, v in arguments.items() if n in _SHADOW_NAMES}
+        others: Any = {n: v for n, v in arguments.items() if n not in _SHADOW_NAMES}
+        fields, envelope = _split(others)
         event = self._begin(envelope, event_time_ns)
         event.signal_id = signal_id
         event.symbol = symbol
-        payload = event.shadow_outcome
-        payload.fill_model = fill_model
-        payload.traded = traded
-        set_given(
-            payload,
-            (
-                ("return_fraction_optimistic", return_fraction_optimistic),
-                ("return_fraction_pessimistic", return_fraction_pessimistic),
-            ),
-        )
-        fill_outcome(payload.outcome, fields)
+        event.shadow_outcome.fill_model = fill_model
+        _fill_shadow(event.shadow_outcome, simulation)
+        fill_outcome(event.shadow_outcome.outcome, fields)
         return self._emit(event, EventClass.BULK)
 
     def prediction(

@@ -212,7 +212,9 @@ def _bind_horizon(horizon: Any, path: str) -> Iterator[Violation]:
 
 def _bind_action(action: Any, path: str) -> Iterator[Violation]:
     needed = _NEEDED_BY_ACTION.get(action.action)
-    if needed is not None and not getattr(action, needed):
+    # A ratio of zero is told by its own rule.
+    is_told = needed == "ratio" and action.HasField("ratio")
+    if needed is not None and not is_told and not getattr(action, needed):
         yield Violation(path + needed, "is required for this kind of action")
 
 

@@ -415,14 +415,18 @@ class Signal(_message.Message):
     def __init__(self, side: _Optional[_Union[Side, str]] = ..., intent: _Optional[_Union[Intent, str]] = ..., confidence: _Optional[float] = ..., calibrated: bool = ..., strength: _Optional[float] = ..., expected_return: _Optional[float] = ..., quantity: _Optional[float] = ..., notional: _Optional[float] = ..., equity_fraction: _Optional[float] = ..., currency: _Optional[str] = ..., contract_multiplier: _Optional[float] = ..., indicator_values: _Optional[_Mapping[str, float]] = ..., regime: _Optional[str] = ..., agreeing_model_count: _Optional[int] = ..., volatility: _Optional[float] = ..., reference_price: _Optional[float] = ..., exit_plan: _Optional[_Union[ExitPlan, _Mapping]] = ..., market_context: _Optional[_Union[MarketContext, _Mapping]] = ..., thesis: _Optional[_Union[Thesis, _Mapping]] = ..., features: _Optional[_Mapping[str, float]] = ..., applied_threshold: _Optional[float] = ...) -> None: ...
 
 class ExitPlan(_message.Message):
-    __slots__ = ("holding_period", "stop_loss_price", "take_profit_price")
+    __slots__ = ("holding_period", "stop_loss_price", "take_profit_price", "holding_trading_days", "calendar")
     HOLDING_PERIOD_FIELD_NUMBER: _ClassVar[int]
     STOP_LOSS_PRICE_FIELD_NUMBER: _ClassVar[int]
     TAKE_PROFIT_PRICE_FIELD_NUMBER: _ClassVar[int]
+    HOLDING_TRADING_DAYS_FIELD_NUMBER: _ClassVar[int]
+    CALENDAR_FIELD_NUMBER: _ClassVar[int]
     holding_period: _duration_pb2.Duration
     stop_loss_price: float
     take_profit_price: float
-    def __init__(self, holding_period: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., stop_loss_price: _Optional[float] = ..., take_profit_price: _Optional[float] = ...) -> None: ...
+    holding_trading_days: int
+    calendar: str
+    def __init__(self, holding_period: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., stop_loss_price: _Optional[float] = ..., take_profit_price: _Optional[float] = ..., holding_trading_days: _Optional[int] = ..., calendar: _Optional[str] = ...) -> None: ...
 
 class MarketContext(_message.Message):
     __slots__ = ("vix", "sector", "regime", "values")
@@ -730,18 +734,48 @@ class Outcome(_message.Message):
     def __init__(self, status: _Optional[_Union[OutcomeStatus, str]] = ..., return_fraction: _Optional[float] = ..., pnl: _Optional[float] = ..., fees: _Optional[float] = ..., funding: _Optional[float] = ..., quantity: _Optional[float] = ..., won: bool = ..., exit_price: _Optional[float] = ..., exit_reason: _Optional[_Union[ExitReason, str]] = ..., holding_time: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., mfe: _Optional[float] = ..., mae: _Optional[float] = ..., realized_volatility: _Optional[float] = ..., horizon: _Optional[_Union[Horizon, _Mapping]] = ..., confidence_used: _Optional[float] = ..., applied_threshold: _Optional[float] = ..., thesis_accuracy: _Optional[float] = ..., catalyst_materialized: bool = ..., volume_pattern_accuracy: _Optional[float] = ..., currency: _Optional[str] = ..., entry_price: _Optional[float] = ..., calibrated: bool = ..., side: _Optional[_Union[Side, str]] = ...) -> None: ...
 
 class ShadowOutcome(_message.Message):
-    __slots__ = ("outcome", "return_fraction_optimistic", "return_fraction_pessimistic", "fill_model", "traded")
+    __slots__ = ("outcome", "return_fraction_optimistic", "return_fraction_pessimistic", "fill_model", "traded", "gross_return_fraction", "spread_cost_fraction", "barriers_coarse", "barriers_ambiguous", "filled_fraction", "liquidity", "entry_time", "action", "markouts", "fee_cost_fraction", "carry_cost_fraction")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     RETURN_FRACTION_OPTIMISTIC_FIELD_NUMBER: _ClassVar[int]
     RETURN_FRACTION_PESSIMISTIC_FIELD_NUMBER: _ClassVar[int]
     FILL_MODEL_FIELD_NUMBER: _ClassVar[int]
     TRADED_FIELD_NUMBER: _ClassVar[int]
+    GROSS_RETURN_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_COST_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    BARRIERS_COARSE_FIELD_NUMBER: _ClassVar[int]
+    BARRIERS_AMBIGUOUS_FIELD_NUMBER: _ClassVar[int]
+    FILLED_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    LIQUIDITY_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_TIME_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    MARKOUTS_FIELD_NUMBER: _ClassVar[int]
+    FEE_COST_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    CARRY_COST_FRACTION_FIELD_NUMBER: _ClassVar[int]
     outcome: Outcome
     return_fraction_optimistic: float
     return_fraction_pessimistic: float
     fill_model: str
     traded: bool
-    def __init__(self, outcome: _Optional[_Union[Outcome, _Mapping]] = ..., return_fraction_optimistic: _Optional[float] = ..., return_fraction_pessimistic: _Optional[float] = ..., fill_model: _Optional[str] = ..., traded: bool = ...) -> None: ...
+    gross_return_fraction: float
+    spread_cost_fraction: float
+    barriers_coarse: bool
+    barriers_ambiguous: bool
+    filled_fraction: float
+    liquidity: Liquidity
+    entry_time: _timestamp_pb2.Timestamp
+    action: DecisionAction
+    markouts: _containers.RepeatedCompositeFieldContainer[Markout]
+    fee_cost_fraction: float
+    carry_cost_fraction: float
+    def __init__(self, outcome: _Optional[_Union[Outcome, _Mapping]] = ..., return_fraction_optimistic: _Optional[float] = ..., return_fraction_pessimistic: _Optional[float] = ..., fill_model: _Optional[str] = ..., traded: bool = ..., gross_return_fraction: _Optional[float] = ..., spread_cost_fraction: _Optional[float] = ..., barriers_coarse: bool = ..., barriers_ambiguous: bool = ..., filled_fraction: _Optional[float] = ..., liquidity: _Optional[_Union[Liquidity, str]] = ..., entry_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., markouts: _Optional[_Iterable[_Union[Markout, _Mapping]]] = ..., fee_cost_fraction: _Optional[float] = ..., carry_cost_fraction: _Optional[float] = ...) -> None: ...
+
+class Markout(_message.Message):
+    __slots__ = ("age", "return_fraction")
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    RETURN_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    age: Horizon
+    return_fraction: float
+    def __init__(self, age: _Optional[_Union[Horizon, _Mapping]] = ..., return_fraction: _Optional[float] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("probability", "value", "label", "features", "horizon")
