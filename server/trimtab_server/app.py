@@ -23,8 +23,10 @@ from trimtab_server.domain.retention import kept_days
 from trimtab_server.errors import ConfigurationError
 from trimtab_server.exporters import Targets, set_up_logs, set_up_telemetry
 from trimtab_server.gate_policy import gate_policy
+from trimtab_server.gating import gate_service, signal_gate
 from trimtab_server.host import notify, refuse_taken
-from trimtab_server.loop.gauges import observe_gate, observe_log
+from trimtab_server.learning import STATION_READERS, Clocks, Learning
+from trimtab_server.loop.gauges import observe_log
 from trimtab_server.loop.health import Health, HealthLimits
 from trimtab_server.loop.ingest import Ingest, IngestLimits
 from trimtab_server.loop.monitor import Monitor
@@ -45,7 +47,6 @@ from trimtab_server.rpc.intake import BatchLimits, Intake
 from trimtab_server.rpc.interceptors import Answers
 from trimtab_server.rpc.samples import sample_of
 from trimtab_server.rpc.server import SERVICES, GrpcServer
-from trimtab_server.rpc.signal_gate_service import GateTerms, SignalGateService
 from trimtab_server.settings import Settings
 from trimtab_server.store.backup import Copied
 from trimtab_server.store.backup import back_up as copy_log
@@ -55,12 +56,7 @@ from trimtab_server.store.database import backend_of
 from trimtab_server.store.gate import GateLimits
 from trimtab_server.store.inspection import LogFacts
 from trimtab_server.store.store import Store
-from trimtab_server.telemetry import (
-    METRIC_GATE_WATCHERS,
-    METRIC_STREAMS,
-    METRIC_WATCHERS,
-    Telemetry,
-)
+from trimtab_server.telemetry import METRIC_STREAMS, METRIC_WATCHERS, Telemetry
 
 # Of the grace period, for callers to finish; the rest is for the log, telemetry and the exit.
 _CALLERS_SHARE = 0.8
@@ -186,15 +182,14 @@ class Sidecar:
             closing.callback(store.interrupt)
             ingest = self._ingest(store, telemetry)
             health = self._health(store, ingest, telemetry)
-            gate = self._gate(store, ingest, gate_readers, telemetry)
-            server = self._server(store, ingest, readers, gate, health, telemetry)
+            clock = _clock_that_never_leaps(time.time_ns, _boot_time_ns)
+            gate = signal_gate(self._policy, store, ingest, gate_readers, telemetry, clock)
+            clocks = Clocks(time.time_ns, time.monotonic)
+            whole = (store, ingest, readers, telemetry)
+            learning = Learning(settings, *whole, clocks, self._boot_id)
+            server = self._server(*whole, gate, health, learning)
             retention = self._retention(store, telemetry)
-            monitor = Monitor(gate, store.gate, sample_of, telemetry)
-            parts = (telemetry, self._boot_id, time.monotonic)
-            stations = [StationRunner(monitor, store, ingest, gate_readers, *parts)]
-            stations += [
-                StationRunner(each, store, ingest, readers, *parts) for each in self._stations
-            ]
+            stations = self._runners(gate, gate_readers, *whole)
             ingest.start()
             gate.start()
             store.follow(ingest.heard, gate.heard)
@@ -202,6 +197,7 @@ class Sidecar:
                 await server.start()
                 telemetry.log_info("serving", address=server.address, log_id=store.log_id)
                 retention.start()
+                learning.start()
                 for station in stations:
                     station.start()
                 on_ready(server.address)
@@ -214,11 +210,28 @@ class Sidecar:
                 closing.callback(late.cancel)
                 await server.stop(settings.grace_s * _CALLERS_SHARE)
             finally:
+                await learning.stop()
                 for station in stations:
                     await station.stop()
                 await asyncio.to_thread(retention.stop)
                 await gate.stop()
                 await ingest.stop()
+
+    def _runners(
+        self,
+        gate: SignalGate,
+        gate_readers: Readers,
+        store: Store,
+        ingest: Ingest,
+        readers: Readers,
+        telemetry: Telemetry,
+    ) -> list[StationRunner]:
+        monitor = Monitor(gate, store.gate, sample_of, telemetry)
+        parts = (telemetry, self._boot_id, time.monotonic)
+        stations = [StationRunner(monitor, store, ingest, gate_readers, *parts)]
+        return stations + [
+            StationRunner(each, store, ingest, readers, *parts) for each in self._stations
+        ]
 
     def _telemetry(self) -> tuple[Telemetry, Callable[[], None]]:
         try:
@@ -232,7 +245,7 @@ class Sidecar:
         return Store(
             settings.database_url,
             durability=settings.durability,
-            readers_max=settings.readers_max + _GATE_READERS,
+            readers_max=settings.readers_max + _GATE_READERS + STATION_READERS,
             read_time_s_max=settings.read_time_s_max,
             rejected_events_max=settings.rejected_events_max,
             gate_limits=GateLimits(self._policy.rules_max, self._policy.runs_max),
@@ -266,43 +279,17 @@ class Sidecar:
         observe_log(telemetry, health, ingest)
         return health
 
-    def _gate(
-        self, store: Store, ingest: Ingest, readers: Readers, telemetry: Telemetry
-    ) -> SignalGate:
-        clock = _clock_that_never_leaps(time.time_ns, _boot_time_ns)
-        gate = SignalGate(store, ingest, readers, self._policy, telemetry, clock)
-        gate.load()
-        observe_gate(telemetry, gate)
-        return gate
-
-    def _gate_service(
-        self, gate: SignalGate, store: Store, telemetry: Telemetry
-    ) -> SignalGateService:
-        settings, start_ns = self._settings, _boot_time_ns()
-        terms = GateTerms(
-            log_id=store.log_id,
-            boot_id=self._boot_id,
-            watchers_max=settings.gate.watchers_max,
-            slow_reader_s=settings.slow_reader_s,
-            former_log_ids=store.former_log_ids,
-            may_probe=self._access.may_probe if self._access else lambda _: True,
-            uptime_ns=lambda: _boot_time_ns() - start_ns,
-        )
-        service = SignalGateService(gate, terms, telemetry)
-        words = "WatchSignalGate calls open."
-        telemetry.observe(METRIC_GATE_WATCHERS, lambda: service.watcher_count, words)
-        return service
-
     def _server(
         self,
         store: Store,
         ingest: Ingest,
         readers: Readers,
+        telemetry: Telemetry,
         gate: SignalGate,
         health: Health,
-        telemetry: Telemetry,
+        learning: Learning,
     ) -> GrpcServer:
-        settings = self._settings
+        settings, start_ns = self._settings, _boot_time_ns()
         queries = EventQueries(store)
         skew_ns = int(settings.future_skew_s_max * 1e9)
         intake = Intake(
@@ -341,12 +328,21 @@ class Sidecar:
             return GrpcServer(
                 settings.listen,
                 events,
-                self._gate_service(gate, store, telemetry),
+                gate_service(
+                    settings,
+                    gate,
+                    store,
+                    telemetry,
+                    self._boot_id,
+                    uptime_ns=lambda: _boot_time_ns() - start_ns,
+                    may_probe=self._access.may_probe if self._access else None,
+                ),
                 AdminService(facts, queries, readers, ingest, health, events, time.time_ns),
                 health,
                 [Answers(telemetry, time.monotonic, self._access.admit if self._access else None)],
                 settings.batch_bytes_max,
                 with_reflection=settings.has_reflection,
+                reports=learning.service,
                 tls=self._tls,
             )
         except RuntimeError as error:

@@ -1,5 +1,6 @@
 """The reading side: what analysts ask of the log. Load, shape, hand back; nothing is written."""
 
+from contextlib import closing
 from typing import NamedTuple
 
 from trimtab_server.domain.events import (
@@ -13,7 +14,9 @@ from trimtab_server.domain.events import (
     StoredEvent,
 )
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.errors import OutOfRange
+from trimtab_server.domain.report_questions import KeptReport
+from trimtab_server.errors import ConfigurationError, OutOfRange, Unavailable
+from trimtab_server.store.ledger_reader import LedgerReader, open_ledger
 from trimtab_server.store.store import Store
 
 # A page of a list stays well below gRPC's default message limit of 4 MiB.
@@ -81,6 +84,35 @@ class EventQueries:
     def info(self) -> LogInfo:
         """Identity and bounds of the log."""
         return self._store.info()
+
+
+class KeptReports:
+    """Learning reports that were made on schedule. Every method blocks: call it on a reader
+    thread."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def get(self, report_id: str) -> KeptReport:
+        """One of them, whole. Raises NotFound and Unavailable."""
+        with closing(self._opened()) as reader:
+            return KeptReport(*reader.get_report(report_id))
+
+    def page(
+        self, environment: int, before: tuple[int, str] | None, count: int
+    ) -> list[KeptReport]:
+        """Up to `count` of an environment (0 = of all), newest first, behind the one that was made
+        at `before` (time, id); without their bodies. Raises Unavailable."""
+        with closing(self._opened()) as reader:
+            found = reader.list_reports(environment or None, before, count)
+        return [KeptReport(*each) for each in found]
+
+    def _opened(self) -> LedgerReader:
+        try:
+            return open_ledger(self._url)
+        except ConfigurationError as error:
+            # It was there when the sidecar started.
+            raise Unavailable(Reason.STORE_UNAVAILABLE, str(error)) from error
 
 
 def _pruned(after: int, pruned: int) -> OutOfRange:

@@ -14,6 +14,8 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from trimtab_server.settings_gate import GateSettings, told_as_json
+from trimtab_server.settings_reports import ReportSettings
+from trimtab_server.settings_shadow import ShadowSettings
 
 
 class SettingsError(ValueError):
@@ -156,6 +158,25 @@ class Settings(BaseSettings):
     gate: Annotated[GateSettings, NoDecode, BeforeValidator(told_as_json)] = Field(
         GateSettings(),
         description="The signal gate's policy, a table of its own; as a flag or variable in JSON.",
+    )
+
+    ledger: bool = Field(
+        True,
+        description="Follow every signal to its outcome; off = the log alone, no reports of it.",
+    )
+    lateness_s: float = Field(
+        5.0,
+        ge=0,
+        le=3_600,
+        description="Seconds of event time by which an engine's events may come out of order.",
+    )
+    shadow: Annotated[ShadowSettings, NoDecode, BeforeValidator(told_as_json)] = Field(
+        ShadowSettings(),
+        description="How every signal is followed, a table of its own; as a flag in JSON.",
+    )
+    reports: Annotated[ReportSettings, NoDecode, BeforeValidator(told_as_json)] = Field(
+        ReportSettings(),
+        description="How reports are made, a table of its own; as a flag in JSON.",
     )
 
     @property

@@ -56,6 +56,10 @@ METRIC_GATE_WATCHERS = "trimtab_gate_watchers"
 METRIC_GATE_REVISION = "trimtab_gate_revision"
 METRIC_BREAKER_STATE = "trimtab_breaker_state"
 METRIC_BREAKER_TRIPS = "trimtab_breaker_trips"
+METRIC_LEDGER_LAG = "trimtab_ledger_lag"
+METRIC_WORKERS = "trimtab_workers"
+METRIC_WORKER_CALLERS = "trimtab_worker_callers"
+METRIC_WORKERS_LOST = "trimtab_workers_lost"
 
 LABEL_KIND = "kind"
 LABEL_SOURCE = "source"
@@ -152,6 +156,9 @@ class Telemetry:
         self._trips = meter.create_counter(
             METRIC_BREAKER_TRIPS, description="Breakers that opened by their rule."
         )
+        self._workers_lost = meter.create_counter(
+            METRIC_WORKERS_LOST, description="Worker processes that ended within a job."
+        )
 
     def observe(
         self, name: str, value: Callable[[], float | None], description: str, unit: str = ""
@@ -207,6 +214,10 @@ class Telemetry:
     def breaker_tripped(self, kind: str, count: int) -> None:
         """Counts how often a breaker opened by its rule."""
         self._trips.add(count, {LABEL_KIND: kind.lower()})
+
+    def worker_lost(self, why: str) -> None:
+        """Counts a worker process that ended within a job: `died`, `cancelled` or `timeout`."""
+        self._workers_lost.add(1, {LABEL_REASON: why})
 
     @contextmanager
     def ordering(self, what: str, environment: str, run_id: str, actor: str) -> Iterator[None]:

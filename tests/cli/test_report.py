@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from trimtab_client import Client, Event, EventBuilder, FakeSidecar, horizon
-from trimtab_server.cli.report import app, trades_of_events
+from trimtab_server.cli.report import app
+from trimtab_server.cli.report_calibration import trades_of_events
 from trimtab_server.domain.trades import TradeStatus
 
 DAY_NS = 86_400_000_000_000

@@ -4,14 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimtab_server.domain.guard_columns import guard_columns
+from trimtab_server.domain.trade_arguments import (
+    decision_arguments,
+    execution_arguments,
+    outcome_arguments,
+    plan_arguments,
+    signal_arguments,
+    snapshot_arguments,
+    verdict_arguments,
+)
 from trimtab_server.domain.trade_columns import Cell, column_mapping, number, side, time_ns
 from trimtab_server.domain.trade_rows import (
     Problem,
     TradeRow,
     content_digest,
-    execution_arguments,
-    outcome_arguments,
-    signal_arguments,
+    row_doubts,
     trade_row,
 )
 
@@ -188,3 +196,112 @@ def test_identity_without_a_trade_id_is_the_content() -> None:
     assert isinstance(row, TradeRow)
     assert row.key == f"row-{content_digest(one)}"
     assert row.signal_id == row.key
+
+
+def guarded(**cells: Cell) -> TradeRow:
+    """A row with guards that must be taken."""
+    base: dict[str, Cell] = {"trade_id": "t1", "symbol": "A", "entry_time": "2024-01-01"}
+    row = base | cells
+    columns = guard_columns(row, {})
+    made = trade_row(row, column_mapping(row, {}), 7, guards=columns)
+    assert isinstance(made, TradeRow), made
+    return made
+
+
+def test_a_guard_that_blocked_makes_a_signal_that_was_not_traded() -> None:
+    """Without any sign of a trade it was blocked; with one it was approved all the same."""
+    assert guarded(guard_a="block").decision == "BLOCKED"
+    assert guarded(guard_a="block", exit_time="2024-01-02", won=1).decision == "APPROVED"
+    assert guarded(guard_a="pass").decision == "APPROVED"
+    assert guarded(guard_a="").decision == ""
+    assert guarded(guard_a="pass", decision="hold").decision == "HOLD"
+    assert guarded(spread_bps=3).decision == "APPROVED"
+
+
+def test_what_was_not_traded_has_no_result() -> None:
+    """Somebody's own simulation is not taken for an outcome; the row says so."""
+    cells: dict[str, Cell] = {
+        "decision": "blocked", "exit_time": "2024-01-02", "return_fraction": 0.5,
+        "entry_price": 10, "quantity": 3, "guard_a": "pass",
+    }  # fmt: skip
+    row = guarded(**cells)
+    assert (row.exit_time_ns, row.return_fraction, row.is_traded, row.is_open) == (
+        None, None, False, False,
+    )  # fmt: skip
+    assert execution_arguments(row) == []
+    doubts = row_doubts(row, cells, column_mapping(cells, {}))
+    assert any("followed instead" in doubt for doubt in doubts)
+    assert any("no guard says so" in doubt for doubt in doubts)
+
+
+def test_a_trade_that_a_guard_blocked_is_doubtful() -> None:
+    """It is taken, and told: yes and no may mean the opposite."""
+    cells: dict[str, Cell] = {"exit_time": "2024-01-02", "won": 1, "guard_a": "block"}
+    row = guarded(**cells)
+    assert row_doubts(row, cells, column_mapping(cells, {})) == (
+        "traded although guard a blocked it",
+    )
+
+
+def test_signal_time_may_stand_for_the_entry() -> None:
+    """A blocked signal has no entry; one that was traded lies before it."""
+    row = {"symbol": "A", "signal_time": "2024-01-01", "decision": "blocked"}
+    made = trade_row(row, column_mapping(row, {}), 7)
+    assert isinstance(made, TradeRow)
+    assert made.signal_time_ns == made.entry_time_ns == NEW_YEAR_NS
+    late = read(symbol="A", entry_time="2024-01-01", signal_time="2024-01-02")
+    assert isinstance(late, list)
+    assert "signal_time: lies after the entry" in str(late[0])
+
+
+@pytest.mark.parametrize(
+    ("cells", "seconds"),
+    [
+        ({"holding_period": "10d"}, 864_000),
+        ({"holding_period": "90 min"}, 5_400),
+        ({"holding_hours": 4}, 14_400),
+        ({"holding_days": "2"}, 172_800),
+        ({"holding_period_s": 30}, 30),
+    ],
+)
+def test_planned_holding_is_read_with_its_unit(cells: dict[str, Cell], seconds: float) -> None:
+    """A length with its unit, or a column that names it."""
+    assert good(**cells).holding_s == seconds
+
+
+def test_a_plan_has_its_price_on_the_right_side() -> None:
+    """0 is no price; one on the wrong side would end at once and is left out."""
+    row = good(entry_price=100, stop_loss=95, take_profit=0, holding_trading_days=5)
+    assert plan_arguments(row) == {
+        "holding_period_s": None, "stop_loss_price": 95.0, "take_profit_price": None,
+        "holding_trading_days": 5, "calendar": "",
+    }  # fmt: skip
+    cells: dict[str, Cell] = {"entry_price": 100, "stop_loss": 95, "side": "short"}
+    short = good(**cells)
+    assert short.stop_loss_price is None
+    doubts = row_doubts(short, cells, column_mapping(cells, {}))
+    assert doubts == ("stop_loss_price lies on the wrong side of the entry price: left out",)
+    assert plan_arguments(good()) is None
+
+
+def test_a_decision_tells_spread_and_verdicts() -> None:
+    """What the engine saw at the decision goes with it."""
+    row = guarded(guard_a="block", guard_a_value=0.05, guard_a_limit=0.03, bid=9.9, ask=10.1)
+    assert decision_arguments(row)["action"] == "BLOCKED"
+    assert (snapshot_arguments(row) or {})["ask"] == 10.1
+    assert verdict_arguments(row) == [
+        {
+            "guard": "a", "result": "BLOCK", "observed_value": 0.05, "limit": 0.03,
+            "memory": "STATELESS",
+        }
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="no decision"):
+        decision_arguments(good())
+
+
+@pytest.mark.parametrize("cell", ["maybe", "buy"])
+def test_other_decisions_are_refused(cell: Cell) -> None:
+    """Only words that mean approved, blocked, hold or ignored."""
+    made = read(symbol="A", entry_time="2024-01-01", decision=cell)
+    assert isinstance(made, list)
+    assert "none of approved" in str(made[0])

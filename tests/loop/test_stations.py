@@ -163,3 +163,120 @@ async def test_two_sidecars_run_a_station_once(databases: Backend) -> None:  # n
     assert len(set(bodies)) == len(bodies) == 96
     assert len(first.seen) + len(second.seen) == 48
     assert set(first.seen).isdisjoint(second.seen)
+
+
+class Holder(Echo):
+    """Holds back what comes after `holds_from`, and remembers that it was told so."""
+
+    name = "holder"
+    pulse_s: float | None = 0.02
+
+    def __init__(self, holds_from: int, *, waits: bool) -> None:
+        super().__init__()
+        self._holds_from = holds_from
+        self._waits = waits
+        self.settled: list[int] = []
+        self.written: list[int] = []
+
+    def derive(self, events: Sequence[StoredEvent]) -> Derived:
+        """Something to store, with a cursor that may not follow."""
+        self.seen += [stored.sequence for stored in events]
+        held = self._holds_from if self.seen and self.seen[-1] >= self._holds_from else 0
+        return Derived(
+            also=lambda _: None,
+            held_from=held,
+            cursor_waits=self._waits,
+            settle=lambda _, sequence: self.written.append(sequence),
+            settled=self.settled.append,
+        )
+
+
+async def _held(store: Store, station: Holder, last: int) -> int:
+    """Runs the station until it has seen `last`; the cursor that is saved then."""
+    readers, telemetry = Readers(2, 8), Telemetry()
+    ingest = Ingest(store, _LIMITS, telemetry, time.monotonic, time.time_ns)
+    ingest.start()
+    runner = StationRunner(station, store, ingest, readers, telemetry, "one", time.monotonic)
+    runner.start()
+    deadline = time.monotonic() + _WAIT_S_MAX
+    while not station.settled or last not in station.seen:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert runner.lag == 0
+    await runner.stop()
+    await ingest.stop()
+    readers.close()
+    lease = store.stations.lease("holder", "two", 60.0)
+    assert lease is not None
+    return lease.cursor
+
+
+async def test_what_a_station_holds_comes_again_after_a_restart(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """The cursor is saved before the first event that it holds, and it is told so much."""
+    store = backend.open()
+    store.append(_bodies(range(1, 11)))
+    first = Holder(7, waits=False)
+    assert await _held(store, first, 10) == 6
+    assert first.written[-1] == first.settled[-1] == 6
+    store.stations.release(store.stations.lease("holder", "two", 60.0))  # type: ignore[arg-type]
+    second = Holder(99, waits=False)
+    assert await _held(store, second, 10) == 10
+    assert second.seen == [7, 8, 9, 10]
+
+
+async def test_a_cursor_can_wait_while_what_is_derived_is_stored(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """All is settled and said so; after a restart everything comes again."""
+    store = backend.open()
+    store.append(_bodies(range(1, 11)))
+    first = Holder(99, waits=True)
+    assert await _held(store, first, 10) == 0
+    assert first.written[-1] == first.settled[-1] == 10
+
+
+class Slow(Echo):
+    """Derives nothing, and takes a while for it."""
+
+    name = "slow"
+    pulse_s: float | None = 0.005
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step_count = 0
+
+    def derive(self, events: Sequence[StoredEvent]) -> Derived:
+        """Nothing."""
+        self.step_count += 1
+        time.sleep(0.02)
+        return Derived(can_wait=True)
+
+
+async def _steps_beside(store: Store, events_buffered: int) -> int:
+    """Steps in a while, with so much waiting for the writer."""
+    station, readers, telemetry = Slow(), Readers(2, 8), Telemetry()
+    ingest = Ingest(store, _LIMITS, telemetry, time.monotonic, time.time_ns)
+    ingest.start()
+    parts = (store, ingest, readers, telemetry, "one", time.monotonic)
+    runner = StationRunner(station, *parts, rest_share=20.0)
+    runner.start()
+    await asyncio.sleep(0.3)
+    before = station.step_count
+    ingest.events_buffered = events_buffered
+    await asyncio.sleep(1.2)
+    ingest.events_buffered = 0
+    await runner.stop()
+    await ingest.stop()
+    readers.close()
+    return station.step_count - before
+
+
+async def test_a_station_makes_way_while_the_writer_has_work(
+    backend: Backend,  # noqa: F811
+) -> None:
+    """It rests by what its steps take; with nothing to write it does not."""
+    store = backend.open()
+    assert await _steps_beside(store, 5) * 2 < await _steps_beside(store, 0)

@@ -40,6 +40,9 @@ INGEST = {
 READ = {
     *("GetEvent", "ListEvents", "ListRejectedEvents", "WatchEvents", "GetStats"),
     *("ShouldAllowSignals", "WatchSignalGate", "ListBreakers", "GetServerInfo", "GetHealth"),
+    *("GetLearningReport", "ListLearningReports", "GetBlockedOpportunityCost"),
+    *("GetGuardEffectiveness", "GetStrategyLeaderboard", "GetSignalDecay"),
+    *("ComparePerformance", "RunWhatIf", "RunWhatIfSweep"),
 }
 
 

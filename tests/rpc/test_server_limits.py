@@ -13,6 +13,8 @@ from uuid import uuid4
 import grpc
 import pytest
 
+from tests.rpc import report_worker
+from tests.rpc.report_desk import TERMS, Kept
 from tests.rpc.samples import SOURCE, an_event, new_id
 from tests.rpc.statuses import Answer, answer_of
 from trimtab.v1 import event_service_pb2 as pb
@@ -24,6 +26,7 @@ from trimtab_server.loop.health import Health, HealthLimits
 from trimtab_server.loop.ingest import Ingest, IngestLimits
 from trimtab_server.loop.readers import Readers
 from trimtab_server.loop.signal_gate import SignalGate
+from trimtab_server.loop.workers import WorkerLimits, Workers
 from trimtab_server.reports import EventQueries
 from trimtab_server.rpc.admin_service import AdminService, ServerFacts
 from trimtab_server.rpc.convert import EventReader
@@ -31,6 +34,7 @@ from trimtab_server.rpc.event_service import EventService, ServiceLimits
 from trimtab_server.rpc.event_stream import StreamTerms
 from trimtab_server.rpc.intake import BatchLimits, Intake
 from trimtab_server.rpc.interceptors import Answers
+from trimtab_server.rpc.report_service import ReportService
 from trimtab_server.rpc.server import GrpcServer
 from trimtab_server.rpc.signal_gate_service import GateTerms, SignalGateService
 from trimtab_server.store.store import Store
@@ -87,6 +91,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     health = Health(store, ingest, HealthLimits(0, 10.0), telemetry, time.time_ns)
     facts = ServerFacts("0", "b", (), pb.Limits(), "power_loss", "sqlite", 0)
     gate = SignalGate(store, ingest, readers, GatePolicy(), telemetry, time.time_ns)
+    workers = Workers(report_worker.make, WorkerLimits(1, 0, 60.0, 1 << 30), telemetry)
     server = GrpcServer(
         "127.0.0.1:0",
         service,
@@ -98,6 +103,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         [Answers(telemetry, time.monotonic)],
         3 << 20,
         with_reflection=False,
+        reports=ReportService(workers, readers, Kept(), TERMS),
     )
     ingest.start()
     await server.start()
@@ -105,6 +111,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         stub = event_service_pb2_grpc.EventServiceStub(channel)
         yield Served(stub, store, queries)
     await server.stop(1.0)
+    await workers.stop()
     await ingest.stop()
     readers.close()
     store.close()

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.postgres import PostgresServer
+from trimtab_server.store.ledger_reader import LedgerReader, open_ledger
 from trimtab_server.store.store import Store
 
 BACKENDS = ("sqlite", "postgresql")
@@ -120,3 +121,12 @@ def databases(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[Backe
     one.close()
     for url in one.urls:
         postgres_server.drop(url)
+
+
+@pytest.fixture
+def reader(backend: Backend, store: Store) -> Iterator[LedgerReader]:
+    """A reader of the ledger, beside the open store."""
+    assert store.log_id
+    opened = open_ledger(backend.url())
+    yield opened
+    opened.close()

@@ -20,6 +20,7 @@ from trimtab_server.errors import ConfigurationError, Unavailable
 from trimtab_server.store.backup import back_up, renew, restore
 from trimtab_server.store.disk import DiskSpace
 from trimtab_server.store.inspection import LogFacts, inspecting
+from trimtab_server.store.ledger import TABLES
 from trimtab_server.store.store import Store
 
 NEW_ID = UUID(int=7)
@@ -329,7 +330,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(files: Backend, tmp_
     files.close()
     with sqlite3.connect(old) as connection:
         gate = ("gate_worlds", "gate_states", "gate_breakers", "gate_changes")
-        for table in ("stations", "pruned_kinds", *gate):
+        for table in ("stations", "pruned_kinds", *gate, *TABLES, "learning_reports"):
             connection.execute(f"DROP TABLE {table}")
         for column in ("gate_generation", "gate_floor", "gate_policy", "former_log_ids"):
             connection.execute(f"ALTER TABLE log DROP COLUMN {column}")

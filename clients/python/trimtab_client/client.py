@@ -17,6 +17,7 @@ from trimtab_client.credentials import Credentials
 from trimtab_client.errors import Cancelled, TrimtabError, Unavailable, error_from_rpc
 from trimtab_client.event import ENVIRONMENT, EVENT_ORDER, Event, EventFilter, Word
 from trimtab_client.gate_calls import GateCalls
+from trimtab_client.report_calls import ReportCalls
 from trimtab_client.retry import Backoff, Breaker, is_retryable, is_transport_failure
 
 RecordEventResult = event_service_pb2.RecordEventResult
@@ -38,7 +39,7 @@ _HEALTH_STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 _WATCH_CALL_S = 600.0
 
 
-class Client(GateCalls):
+class Client(GateCalls, ReportCalls):
     """Every call of the sidecar, synchronously. Thread-safe, fork-safe; construction does no I/O.
 
     Each call takes `timeout_s`, the whole budget in seconds for all its attempts, by default the
@@ -288,9 +289,34 @@ class Client(GateCalls):
                 raise error
             self._sleep(delay_s if end_s is None else min(delay_s, max(0, end_s - self._clock())))
 
+    def _stream(
+        self, method: str, request: Message, answer: type[R], timeout_s: float
+    ) -> Iterator[R]:
+        """Messages of a stream that is opened once."""
+        stream: Any = self._channel.get().unary_stream(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=answer.FromString,
+        )
+        call = stream(request, timeout=timeout_s)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from None
+        finally:
+            call.cancel()
+
     # -- attempts -----------------------------------------------------------------------------
 
-    def _call(self, method: str, request: Message, answer: type[R], timeout_s: float | None) -> R:
+    def _call(
+        self,
+        method: str,
+        request: Message,
+        answer: type[R],
+        timeout_s: float | None,
+        *,
+        idempotent: bool = True,
+    ) -> R:
         """One call within its budget: attempts by the retry table, guarded by the breaker."""
         deadline_s = self._clock() + (self._timeout_s if timeout_s is None else timeout_s)
         backoff, why = Backoff(0.05, 2.0), ""
@@ -310,7 +336,7 @@ class Client(GateCalls):
                 why = f": {error.message}"
                 delay_s = backoff.next_s(error.retry_after_s)
                 too_late = self._clock() + delay_s >= deadline_s
-                if too_late or not is_retryable(error, idempotent=True):
+                if too_late or not is_retryable(error, idempotent=idempotent):
                     raise
             except BaseException:
                 self.breaker.abandoned()

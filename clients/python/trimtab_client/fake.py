@@ -48,7 +48,8 @@ class Fault:
 
 class FakeSidecar:
     """Implements EventService, SignalGateService, AdminService and health as the contract says, in
-    memory. `gate` has the gate's rules: `set_trading_state`, `trip`, `clear`.
+    memory. `gate` has the gate's rules: `set_trading_state`, `trip`, `clear`. It has no ledger, so
+    ReportService is not there: its calls raise Unimplemented.
 
     Faults: `stop`/`start` (memory is kept), `fail_next`, `drop_acks`, `cut_streams`, `go_away`,
     `restore`, `serving`. Limits and window may be changed at any time; they are told at the next

@@ -16,6 +16,7 @@ from trimtab_server.cli import (
     spool,
     status,
     token,
+    what_if,
 )
 from trimtab_server.cli.credentials import secure
 
@@ -36,6 +37,7 @@ app.command("restore")(maintenance.restore)
 app.command("prune")(maintenance.prune)
 app.command("doctor")(maintenance.doctor)
 app.command("import")(import_trades.import_trades)
+app.command("what-if")(what_if.what_if)
 app.add_typer(events.app, name="events")
 app.add_typer(gate.app, name="gate")
 app.add_typer(report.app, name="report")

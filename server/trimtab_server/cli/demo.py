@@ -92,6 +92,7 @@ def _run(
 ) -> bool:
     from trimtab_client import TrimtabError
     from trimtab_server.demo.prices import PricesUnavailableError, load_market
+    from trimtab_server.demo.replay import SHADOW
     from trimtab_server.demo.run import EngineFailedError, fresh_places
     from trimtab_server.demo.sidecar import SidecarFailedError, SidecarProcess, free_address
 
@@ -103,7 +104,9 @@ def _run(
         raise fail(str(error), 2) from None
     try:
         places = fresh_places(database)
-        sidecar = SidecarProcess(free_address(), places.database, places.beside(".sidecar.log"))
+        flags = ("--shadow", json.dumps(SHADOW))
+        log = places.beside(".sidecar.log")
+        sidecar = SidecarProcess(free_address(), places.database, log, flags)
         with sidecar:
             _say_start(console, plan, market, sidecar, places)
             _say_replaced(console, places, report)
@@ -186,8 +189,10 @@ def _tell(
         )
     elif what == "restarted":
         progress.console.print(f"sidecar is back (process {sidecar.pid}), same file, same port")
-    else:
+    elif what == "counting":
         progress.update(task, completed=0.96, description="reading the log back")
+    else:
+        progress.update(task, completed=0.98, description="asking the ledger")
 
 
 def _calibration(sidecar: SidecarProcess, result: DemoResult) -> CalibrationReport:
@@ -195,7 +200,7 @@ def _calibration(sidecar: SidecarProcess, result: DemoResult) -> CalibrationRepo
     import numpy as np
 
     from trimtab_client import Client
-    from trimtab_server.cli.report import SEED, logged_trades
+    from trimtab_server.cli.report_calibration import SEED, logged_trades
     from trimtab_server.domain.calibration_report import calibration_report
 
     wanted = Wanted(
@@ -211,7 +216,7 @@ def _calibration(sidecar: SidecarProcess, result: DemoResult) -> CalibrationRepo
 def _print_report(
     console: Console, result: DemoResult, calibration: CalibrationReport
 ) -> dict[str, Any]:
-    from trimtab_server.cli.report import print_calibration
+    from trimtab_server.cli.report_calibration import print_calibration
     from trimtab_server.demo.page import SAME_RATE
     from trimtab_server.demo.run import full_report
     from trimtab_server.domain.calibration_page import calibration_json
@@ -226,8 +231,8 @@ def _print_report(
     console.rule("claimed confidence against win rate", align="left")
     print_calibration(console, calibration, "Baseline outcomes, read back from the log.")
     console.print(SAME_RATE, style="dim")
-    _print_guards(console, plain)
     _print_gate(console, plain)
+    _print_ledger(console, plain)
     for note in plain["data"]["notes"]:
         console.print(f"- {note}", style="dim")
     console.rule()
@@ -264,18 +269,29 @@ def _print_books(console: Console, plain: dict[str, Any]) -> None:
     console.print(f"{acceptance_text(plain)} {split_text(plain)}")
 
 
-def _print_guards(console: Console, plain: dict[str, Any]) -> None:
+def _print_ledger(console: Console, plain: dict[str, Any]) -> None:
     from trimtab_server.cli.narrow import wrapped
-    from trimtab_server.demo.page import guard_rows, provisional_text
+    from trimtab_server.demo.ledger_page import (
+        agreement_text,
+        guard_rows,
+        simulated_text,
+        what_if_rows,
+    )
 
-    console.rule("what each guard blocked (provisional)", align="left")
-    for book, guard, blocked, alone, won, mean, missed, avoided, effect in guard_rows(plain):
-        told = (
-            f"{book} book, {guard}: blocked {blocked}, {alone} alone; those would have won {won}, "
-            f"mean {mean}; missed profit {missed} of capital, avoided loss {avoided}: {effect}"
+    def say(words: str) -> None:
+        console.print(wrapped(words, console.width), markup=False)
+
+    console.rule("what each guard cost or saved", align="left")
+    for book, guard, blocked, alone, without, value, effect in guard_rows(plain):
+        say(
+            f"{book} book, {guard}: blocked {blocked}, {alone} alone; without it {without} trades;"
+            f" it was worth {value} of capital: {effect}"
         )
-        console.print(wrapped(told, console.width), markup=False)
-    console.print(provisional_text(plain), style="dim")
+    console.print(simulated_text(plain), style="dim")
+    say(agreement_text(plain))
+    console.rule("what if (baseline book)", align="left")
+    for name, trades, difference, overlap, how_far in what_if_rows(plain):
+        say(f"{name}: {trades} trades, {difference} of capital, {overlap} happened: {how_far}")
 
 
 def _print_gate(console: Console, plain: dict[str, Any]) -> None:

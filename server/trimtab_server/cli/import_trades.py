@@ -1,101 +1,58 @@
 """`trimtab import FILE`: bring the trades that you have, from any engine, once.
 
-Each trade becomes a Signal (what was known at its entry), an Execution per known price and, when it
-is closed, an Outcome. Event ids are UUIDv5 of source, environment, run, trade and role: importing a
-file twice stores it once, and a trade whose row has changed meanwhile is refused with its line.
+Each trade becomes a Signal (what was known at its entry), a Decision where the file tells what
+guards said, an Execution per known price and, when it is closed, an Outcome; a signal that was
+blocked its Signal and Decision; a row of a price file a MarketBar. All go in the order of event
+time, because the ledger follows signals along the prices behind them. Event ids are UUIDv5 of
+source, environment, run, trade and role: importing a file twice stores it once, and a row that has
+changed meanwhile is refused with its line.
 """
 
 # Imports stand inside the commands: the command line starts fast.
 
 from __future__ import annotations
 
-import json
-import uuid
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from trimtab_server.cli.events import AddressOption, fail, sidecar
-from trimtab_server.cli.trade_files import FileKind, Read, Scale, UnreadableError, read_trades
+from trimtab_server.cli.import_events import BarTime, planned_events, record_planned
+from trimtab_server.cli.import_options import (
+    BarTimeOption,
+    DryRunOption,
+    EngineOption,
+    FileArgument,
+    GuardYes,
+    GuardYesOption,
+    HoldingOption,
+    IntervalOption,
+    KindOption,
+    MapOption,
+    PricesOption,
+    RunOption,
+    ScaleOption,
+    SkipBadOption,
+    StatefulOption,
+    StatelessOption,
+    WorldOption,
+)
+from trimtab_server.cli.price_files import Prices, read_prices
+from trimtab_server.cli.trade_files import (
+    FileKind,
+    Read,
+    Reading,
+    Scale,
+    UnreadableError,
+    read_trades,
+)
 
 if TYPE_CHECKING:
-    from trimtab_client import Client, Event, EventBuilder
-    from trimtab_server.domain.trade_rows import Problem, TradeRow
+    from trimtab_client import EventBuilder
 
-NAMESPACE = uuid.UUID("b0f3c1de-6a51-5b7e-9d2c-7d0a4f9e1c35")
-"""Of the event ids; never change it, or files that were imported would be stored again."""
 PROBLEMS_SHOWN = 50
-BATCH_EVENTS = 500
-
-
-def trade_events(row: TradeRow, builder: EventBuilder) -> list[Event]:
-    """The events of a trade, with ids that depend on nothing but what it is."""
-    from trimtab_client import Environment
-    from trimtab_server.domain.trade_rows import (
-        execution_arguments,
-        outcome_arguments,
-        signal_arguments,
-    )
-
-    word = Environment.Name(builder.environment)
-
-    def event_id(role: str) -> str:
-        told = json.dumps([builder.source, word, builder.run_id, row.key, role])
-        return str(uuid.uuid5(NAMESPACE, told))
-
-    make: Any = builder
-    events: list[Event] = [make.signal(event_id=event_id("signal"), **signal_arguments(row))]
-    for role, arguments in execution_arguments(row):
-        events.append(make.execution(event_id=event_id(role), **arguments))
-    if not row.is_open:
-        events.append(make.outcome(event_id=event_id("outcome"), **outcome_arguments(row)))
-    return events
-
-
-@dataclass(slots=True)
-class Imported:
-    """What the sidecar did with the events."""
-
-    stored_count: int = 0
-    duplicate_count: int = 0
-    refused: list[Problem] = field(default_factory=list)
-
-
-def record_rows(client: Client, rows: list[TradeRow], builder: EventBuilder) -> Imported:
-    """Records the trades' events in batches; refused ones come back with their line."""
-    from trimtab_client import kind_word
-    from trimtab_server.domain.trade_rows import Problem
-
-    made = [(row, event) for row in rows for event in trade_events(row, builder)]
-    done = Imported()
-    for first in range(0, len(made), BATCH_EVENTS):
-        batch = made[first : first + BATCH_EVENTS]
-        results = client.record_events([event for _, event in batch], timeout_s=60.0)
-        for (row, event), result in zip(batch, results, strict=True):
-            if result.HasField("recorded"):
-                done.duplicate_count += result.recorded.duplicate
-                done.stored_count += not result.recorded.duplicate
-                continue
-            refusal = result.rejection
-            reason = _reason(refusal)
-            details = "; ".join(f"{v.field}: {v.description}" for v in refusal.violations)
-            if reason == "ID_REUSED":
-                kind = kind_word(event).lower()
-                details = (
-                    f"trade {row.key} was imported before and its {kind} has changed since; "
-                    "what is stored stays (use another --run-id, or record a correction)"
-                )
-            done.refused.append(Problem(row.line, "", f"{reason}: {details}"))
-    return done
-
-
-def _reason(rejection: Any) -> str:
-    """The word of a rejection's reason, from the message's own description of its enum."""
-    known = rejection.DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number
-    name = known[rejection.reason].name if rejection.reason in known else str(rejection.reason)
-    return str(name).removeprefix("ERROR_REASON_")
+NAMES_SHOWN = 8
 
 
 def _given(maps: list[str] | None) -> dict[str, str]:
@@ -112,15 +69,36 @@ def _say_columns(found: Read) -> None:
     used = ", ".join(
         ours if ours == theirs else f"{ours} = {theirs}" for ours, theirs in found.mapping.items()
     )
-    ignored = [name for name in found.columns if name not in found.mapping.values()]
+    known = {*found.mapping.values(), *(name for one in found.guards for name in one.columns)}
+    ignored = [name for name in found.columns if name not in known]
     typer.echo(f"columns: {used or 'none that is understood'}")
     if ignored:
         typer.echo(f"ignored: {', '.join(ignored)}")
 
 
-def _say_problems(problems: list[Problem]) -> None:
+def _say_guards(found: Read) -> None:
+    """How each guard was understood: its answers, and whether it has a memory."""
+    for k, one in enumerate(found.guards):
+        cells = [row.guards[k] for row in found.rows]
+        counts = {word: sum(c.result == word for c in cells) for word in ("PASS", "BLOCK")}
+        left = len(cells) - sum(counts.values())
+        memory = "stateful" if any(c.is_stateful for c in cells) else "stateless"
+        words = {True: ", a minimum", False: ", a maximum", None: ""}
+        rule = words[found.thresholds.get(one.guard)]
+        typer.echo(
+            f"guard {one.guard}: {counts['PASS']:,} passed, {counts['BLOCK']:,} blocked, {left:,} "
+            f"not looked at; {memory}{rule}"
+        )
+    if found.guards:
+        typer.echo(
+            "(stateful: it depends on earlier trades; --stateful NAME, --stateless NAME say so. "
+            "yes in a guard's column means that it passed; --guard-yes blocks turns that round.)"
+        )
+
+
+def _say_problems(problems: list[str]) -> None:
     for problem in problems[:PROBLEMS_SHOWN]:
-        typer.echo(str(problem), err=True)
+        typer.echo(problem, err=True)
     if len(problems) > PROBLEMS_SHOWN:
         typer.echo(f"... and {len(problems) - PROBLEMS_SHOWN:,} more", err=True)
 
@@ -128,81 +106,154 @@ def _say_problems(problems: list[Problem]) -> None:
 def _say_read(found: Read) -> None:
     """Columns, problems, counts and doubts of a file as read."""
     _say_columns(found)
-    _say_problems(found.problems)
+    _say_guards(found)
+    _say_problems([str(problem) for problem in found.problems])
     open_count = sum(row.is_open for row in found.rows)
+    traded_count = sum(row.is_traded for row in found.rows)
     unclaimed = sum(row.confidence is None for row in found.rows)
-    told = f"{len(found.rows):,} trades read ({open_count:,} still open"
+    told = f"{traded_count:,} trades read ({open_count:,} still open"
     told += f", {unclaimed:,} without confidence" if unclaimed else ""
     told += f", {found.duplicate_count:,} repeated" if found.duplicate_count else ""
-    typer.echo(f"{told}), {len(found.problems):,} problems")
+    others = len(found.rows) - traded_count
+    told += f"), {others:,} signals that were not traded" if others else ")"
+    typer.echo(f"{told}, {len(found.problems):,} problems")
     for words, count in found.warnings.items():
         typer.echo(f"warning: {count:,} trade{'s' if count != 1 else ''}: {words}", err=True)
 
 
-def import_trades(
-    *,
-    file: Annotated[
-        Path,
-        typer.Argument(help="CSV, JSON lines or Parquet (.gz is fine), or a freqtrade result."),
-    ],
-    source: Annotated[str, typer.Option("--source", help="The engine that traded.")],
-    environment: Annotated[
-        str, typer.Option("--environment", help="live, paper or backtest. They never mix.")
-    ],
-    run_id: Annotated[str, typer.Option("--run-id", help="The run; needed for backtest.")] = "",
-    maps: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="ours=theirs, e.g. confidence=my_score; repeatable."),
-    ] = None,
-    scale: Annotated[
-        Scale, typer.Option("--confidence-scale", help="How confidence is written.")
-    ] = Scale.FRACTION,
-    kind: Annotated[
-        FileKind, typer.Option("--file-format", help="Default: by the file's name.")
-    ] = FileKind.AUTO,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read and check everything, record nothing.")
-    ] = False,
-    skip_bad: Annotated[
-        bool,
-        typer.Option("--skip-bad", help="Import the good rows; the others are told and skipped."),
-    ] = False,
-    address: AddressOption = None,
-) -> None:
-    """Import trades that another engine made: signal, executions and outcome of each.
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
 
-    Understood columns (and many other names for them): trade_id, symbol*, strategy, side,
-    entry_time*, exit_time, entry_price, exit_price, quantity, return_fraction or return_pct or pnl,
-    fees, confidence, won, exit_reason, currency, model_name, model_version, ... (* = required).
-    """
-    from trimtab_client import EventBuilder
+
+def _say_prices(prices: Prices, found: Read) -> None:
+    _say_problems([f"{path.name}: {problem}" for path, problem in prices.problems])
+    lengths = sorted({step / 1e9 for step in prices.intervals.values()})
+    typer.echo(
+        f"{len(prices.bars):,} bars of {len(prices.intervals):,} symbols read, "
+        f"{_names([f'{one:,.0f} s' for one in lengths]) or 'none'} long, "
+        f"{len(prices.problems):,} problems"
+    )
+    if prices.unused:
+        typer.echo(f"not needed: prices of {_names(sorted(prices.unused))}")
+    if prices.missing:
+        typer.echo(f"warning: no prices of {_names(list(prices.missing))}", err=True)
+    endless = sum(not row.has_plan for row in found.rows)
+    if endless:
+        typer.echo(
+            f"warning: {endless:,} rows tell no holding period, stop or target: what they would "
+            "have made is not known before their prices end; tell --holding-period",
+            err=True,
+        )
+
+
+def _read_prices(path: Path, found: Read, interval: str) -> Prices:
+    from trimtab_server.domain.trade_columns import duration_s
 
     try:
-        builder = EventBuilder(source=source, environment=environment.upper(), run_id=run_id)
+        length_ns = round(duration_s(interval) * 1e9) if interval else None
     except ValueError as error:
-        raise fail(str(error), 2) from None
+        raise fail(f"--interval: {error}", 2) from None
     try:
-        found = read_trades(file, kind, _given(maps), scale)
+        return read_prices(path, dict.fromkeys(row.symbol for row in found.rows), length_ns)
+    except (UnreadableError, ValueError) as error:
+        raise fail(f"{path}: {error}", 2) from None
+    except OSError as error:
+        raise fail(f"{path}: {error.strerror or error}", 2) from None
+
+
+def _read(file: Path, kind: FileKind, how: Reading) -> Read:
+    try:
+        found = read_trades(file, kind, how)
     except (UnreadableError, ValueError) as error:
         raise fail(f"{file}: {error}", 2) from None
     except OSError as error:
         raise fail(f"{file}: {error.strerror or error}", 2) from None
     if not found.rows and not found.problems:
         raise fail(f"{file}: no rows")
+    return found
+
+
+def _builder(source: str, environment: str, run_id: str) -> EventBuilder:
+    from trimtab_client import EventBuilder
+
+    try:
+        return EventBuilder(source=source, environment=environment.upper(), run_id=run_id)
+    except ValueError as error:
+        raise fail(str(error), 2) from None
+
+
+def _holding_s(told: str) -> float | None:
+    from trimtab_server.domain.trade_columns import duration_s
+
+    try:
+        return duration_s(told) if told else None
+    except ValueError as error:
+        raise fail(f"--holding-period: {error}", 2) from None
+
+
+def import_trades(
+    *,
+    file: FileArgument,
+    source: EngineOption,
+    environment: WorldOption,
+    run_id: RunOption = "",
+    maps: MapOption = None,
+    scale: ScaleOption = Scale.FRACTION,
+    kind: KindOption = FileKind.AUTO,
+    guard_yes: GuardYesOption = GuardYes.PASSES,
+    stateful: StatefulOption = None,
+    stateless: StatelessOption = None,
+    holding: HoldingOption = "",
+    prices: PricesOption = None,
+    interval: IntervalOption = "",
+    bar_time: BarTimeOption = BarTime.OPEN,
+    dry_run: DryRunOption = False,
+    skip_bad: SkipBadOption = False,
+    address: AddressOption = None,
+) -> None:
+    """Import trades that another engine made, what guards said of them, and the prices around.
+
+    Understood columns (and many other names for them): trade_id, symbol*, strategy, side,
+    entry_time* (or signal_time), exit_time, entry_price, exit_price, quantity, return_fraction or
+    return_pct or pnl, fees, confidence, won, exit_reason, currency, model_name, ... (* = required).
+
+    Guards: guard:NAME (pass or block; empty = it did not look), guard:NAME_value, guard:NAME_limit,
+    guard:NAME_stateful. Signals that were not traded stand in the same file: decision (blocked,
+    ...), or blocked by a guard and without an exit. Planned exit: holding_period (10d),
+    holding_trading_days, stop_loss_price, take_profit_price. With --prices every signal is followed
+    to what it would have made, and `trimtab report guards` tells what each guard cost.
+
+    Prices: time*, symbol, open, high, low, close*, volume, spread_bps.
+    """
+    builder = _builder(source, environment, run_id)
+    how = Reading(
+        given=_given(maps),
+        scale=scale,
+        true_blocks=guard_yes is GuardYes.BLOCKS,
+        stateful=tuple(stateful or ()),
+        stateless=tuple(stateless or ()),
+        holding_s=_holding_s(holding),
+    )
+    found = _read(file, kind, how)
     _say_read(found)
-    if found.problems and not (skip_bad and found.rows):
+    bars = Prices() if prices is None else _read_prices(prices, found, interval)
+    if prices is not None:
+        _say_prices(bars, found)
+    if (found.problems or bars.problems) and not (skip_bad and found.rows):
         raise fail("nothing imported: mend the file, or pass --skip-bad")
-    if found.bad_lines:
-        typer.echo(f"{len(found.bad_lines):,} bad rows skipped", err=True)
+    bad_count = len(found.bad_lines) + len({(path, one.line) for path, one in bars.problems})
+    if bad_count:
+        typer.echo(f"{bad_count:,} bad rows skipped", err=True)
     if dry_run:
         typer.echo("dry run: nothing imported")
         return
     with sidecar(address) as client:
-        done = record_rows(client, found.rows, builder)
+        done = record_planned(client, planned_events(found.rows, bars, builder, bar_time))
     _say_problems(done.refused)
     typer.echo(
         f"{done.stored_count:,} events stored, {done.duplicate_count:,} were there before, "
-        f"{len(done.refused):,} refused"
+        f"{done.refused_count:,} refused"
     )
     if done.refused:
         raise typer.Exit(1)

@@ -1,19 +1,16 @@
-"""`trimtab report calibration`: whether a claimed confidence means anything."""
+"""`trimtab report`: asking the log and the ledger questions."""
 
 # Imports stand inside the commands: the command line starts fast.
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trimtab_server.cli import report_calibration
 from trimtab_server.cli.events import (
     AddressOption,
     EndOption,
@@ -23,245 +20,88 @@ from trimtab_server.cli.events import (
     StartOption,
     StrategyOption,
     SymbolOption,
-    Wanted,
+    TextFormat,
+    TextFormatOption,
     fail,
     sidecar,
 )
-from trimtab_server.cli.narrow import WIDE, stacked, wrapped
+from trimtab_server.cli.report_output import (
+    FormatOption,
+    OutputOption,
+    ReportFormat,
+    chosen_format,
+    show_document,
+)
+from trimtab_server.cli.report_scope import HoursOption, LevelOption, Scope
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from trimtab_client import Client, Event
-    from trimtab_server.domain.calibration_report import CalibrationReport
-    from trimtab_server.domain.trades import Trade
+    from trimtab_client import Client
 
-app = typer.Typer(help="Ask the log questions.", no_args_is_help=True)
+app = typer.Typer(help="Ask the log and the ledger questions.", no_args_is_help=True)
 
-SEED = 7
-"""Of the bootstrap: the same trades give the same report."""
-
-
-class ReportFormat(StrEnum):
-    """How a report is written."""
-
-    TERMINAL = "terminal"
-    MARKDOWN = "markdown"
-    JSON = "json"
-    HTML = "html"
+TIMEOUT_S = 300.0
+"""Of one report: a million signals take seconds, a busy machine more."""
+SLICES_MAX = 3
+FIELDS = ("strategy", "symbol", "regime", "side", "source")
+READINGS = ("indicator", "feature", "attribute")
 
 
-SUFFIXES = {
-    ".md": ReportFormat.MARKDOWN,
-    ".markdown": ReportFormat.MARKDOWN,
-    ".json": ReportFormat.JSON,
-    ".html": ReportFormat.HTML,
-    ".htm": ReportFormat.HTML,
-}
+class Basis(StrEnum):
+    """Whose results a leaderboard is made of."""
+
+    REAL = "real"
+    SHADOW = "shadow"
 
 
-@app.callback()
-def _reports() -> None:
-    """Keeps `calibration` a sub-command while it is the only report."""
+app.command("calibration")(report_calibration.calibration)
 
 
-def trades_of_events(events: Iterable[Event]) -> list[Trade]:
-    """The trades that these signals, outcomes and shadow outcomes tell of, in log order.
+def report(
+    kind: str,
+    scope: Scope,
+    ask: Callable[[Client, dict[str, Any]], Any],
+    form: ReportFormat | None,
+    output: Path | None,
+    address: str | None,
+) -> None:
+    """Asks for a report over a scope and shows it. ask: is given the client and the arguments
+    that every report has (scope, after_sequence, timeout_s)."""
+    chosen = chosen_format(form, output)
+    scope.checked()
+    with sidecar(address) as client:
+        from trimtab_client import report_scope
 
-    events: by sequence, of one environment and run (or several, joined by their key). A claim not
-    in the outcome is its signal's. Outcomes over a fixed horizon are not a trade's result and are
-    left out. Entry = exit - holding time, else the signal's time.
-    """
-    from trimtab_server.domain.trades import Trade, TradeStatus
-
-    signals: dict[tuple[str, int, str, str], Event] = {}
-    trades = []
-    for event in events:
-        key = (event.source, event.environment, event.run_id, event.signal_id)
-        kind = event.WhichOneof("payload")
-        if kind == "signal":
-            signals[key] = event
-        if kind not in {"outcome", "shadow_outcome"}:
-            continue
-        simulated = kind == "shadow_outcome"
-        outcome = event.shadow_outcome.outcome if simulated else event.outcome
-        if outcome.HasField("horizon"):
-            continue
-        signal = signals.get(key)
-        exit_ns = event.event_time.ToNanoseconds()
-        entry_ns = exit_ns
-        if outcome.HasField("holding_time"):
-            entry_ns = exit_ns - outcome.holding_time.ToNanoseconds()
-        elif signal is not None:
-            entry_ns = min(exit_ns, signal.event_time.ToNanoseconds())
-        confidence: float | None = None
-        if outcome.HasField("confidence_used"):
-            confidence = outcome.confidence_used
-        elif signal is not None and signal.signal.HasField("confidence"):
-            confidence = signal.signal.confidence
-        trades.append(
-            Trade(
-                outcome_id=event.event_id,
-                signal_id=event.signal_id,
-                strategy=event.strategy or (signal.strategy if signal is not None else ""),
-                symbol=event.symbol or (signal.symbol if signal is not None else ""),
-                entry_time_ns=entry_ns,
-                exit_time_ns=exit_ns,
-                confidence=confidence,
-                return_fraction=(
-                    outcome.return_fraction if outcome.HasField("return_fraction") else None
-                ),
-                won=outcome.won if outcome.HasField("won") else None,
-                # CENSORED = 2; a correction (3) is a result like any other.
-                status=TradeStatus.CENSORED if outcome.status == 2 else TradeStatus.MATURED,
-                corrects_id=event.corrects_event_id,
-                simulated=simulated,
-            )
-        )
-    return trades
+        told = {
+            "scope": report_scope(**scope.arguments(client)),
+            # Whatever the log holds by now counts, also what was imported a moment ago.
+            "after_sequence": client.get_stats().last_sequence,
+            "timeout_s": TIMEOUT_S,
+        }
+        response = ask(client, told)
+    show_response(kind, response, chosen, output)
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """Trades in the log, and the engines and environments that they are of."""
+def show_response(kind: str, response: Any, form: ReportFormat, output: Path | None) -> None:
+    """Shows or writes the answer of ReportService."""
+    from google.protobuf.json_format import MessageToJson
 
-    trades: list[Trade]
-    sources: tuple[str, ...]
-    environments: tuple[str, ...]
+    from trimtab_server.cli.report_values import response_document
+    from trimtab_server.domain.report_questions import ReportKind
 
-    def words(self) -> str:
-        """Sources and environment, for the report."""
-        told = f"source{'s' if len(self.sources) > 1 else ''}: {', '.join(self.sources)}"
-        return f"{told}; environment: {', '.join(self.environments)}" if self.sources else ""
+    def json_text() -> str:
+        return MessageToJson(response, preserving_proto_field_name=True, indent=2) + "\n"
 
-
-def logged_trades(client: Client, wanted: Wanted) -> Logged:
-    """The trades in the log by filter; times select by the outcome.
-
-    Signals are read without the filter's times, and symbol and strategy are compared afterwards: an
-    outcome may leave those to its signal. Environments never mix, nor do the runs of a backtest:
-    exit 2 when the filter leaves several.
-    """
-    signals = replace(wanted, kinds=("signal",), start="", end="", symbol="", strategy="")
-    outcomes = replace(wanted, kinds=("outcome", "shadow_outcome"), symbol="", strategy="")
-    results = _read(client, outcomes)
-    environments = _one_world(results)
-    source_of = {event.event_id: event.source for event in results}
-    trades = [
-        trade
-        for trade in trades_of_events([*_read(client, signals), *results])
-        if wanted.symbol in {"", trade.symbol} and wanted.strategy in {"", trade.strategy}
-    ]
-    sources = sorted({source_of[trade.outcome_id] for trade in trades})
-    return Logged(trades, tuple(sources), environments)
+    show_document(response_document(ReportKind(kind), response), json_text, form, output)
 
 
-def _read(client: Client, wanted: Wanted) -> list[Event]:
-    return list(client.iter_events(wanted.message(), page_size=2000, timeout_s=30.0))
-
-
-def _one_world(results: list[Event]) -> tuple[str, ...]:
-    from trimtab_client import Environment
-
-    names = {Environment.Name(event.environment) for event in results}
-    held = sorted(name.removeprefix("ENVIRONMENT_").lower() for name in names)
-    if len(held) > 1:
-        raise fail(f"outcomes of {', '.join(held)} never mix: tell --environment", 2)
-    runs = sorted({event.run_id for event in results})
-    if held == ["backtest"] and len(runs) > 1:
-        more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
-        raise fail(f"backtest runs never mix: tell --run-id ({', '.join(runs[:5])}{more})", 2)
-    return tuple(held)
-
-
-def print_calibration(console: Console, report: CalibrationReport, what: str) -> None:
-    """The report on a terminal."""
-    from rich.panel import Panel
-
-    from trimtab_server.domain.calibration_page import left_out_text, outside_text
-
-    words = wrapped(report.summary, console.width - 4)
-    console.print(Panel(words, title="Does my confidence mean anything?", expand=False))
-    console.print(what, style="dim", markup=False)
-    if not report.n:
-        if left_out := left_out_text(report):
-            console.print(left_out, style="dim")
-        return
-    console.print(_bins_table(report, console.width))
-    if legend := outside_text(report):
-        console.print(legend, style="dim")
-    if console.width >= WIDE:
-        console.print("bar: win rate; |: the mean claim", style="dim")
-    console.print(_scores_table(report, console.width))
-    if left_out := left_out_text(report):
-        console.print(left_out, style="dim")
-
-
-def _bins_table(report: CalibrationReport, width: int) -> Table:
-    from rich.table import Table
-
-    from trimtab_server.domain.calibration_page import BIN_HEADER, bin_rows
-
-    bins = Table(box=None, header_style="bold", pad_edge=False)
-    for k, name in enumerate(BIN_HEADER):
-        title = name.replace("if claims were", "if claims\nwere")
-        bins.add_column(title, justify="left" if k == 0 else "right", no_wrap=True)
-    bins.add_column("")
-    for row, one in zip(bin_rows(report), report.bins, strict=True):
-        bins.add_row(*row, _bar(one.win_rate, one.mean_claim) if width >= WIDE else "")
-    return bins
-
-
-def _scores_table(report: CalibrationReport, width: int) -> Table:
-    from rich.table import Table
-
-    from trimtab_server.domain.calibration_page import score_rows
-
-    rows = [(name, stacked(value, width)) for name, value in score_rows(report)]
-    longest = max(len(line) for _, value in rows for line in value.split("\n"))
-    scores = Table(box=None, show_header=False, pad_edge=False)
-    scores.add_column()
-    scores.add_column(min_width=min(longest, width // 2))
-    for name, value in rows:
-        scores.add_row(name, value)
-    return scores
-
-
-def _bar(win_rate: float, claim: float, width: int = 20) -> str:
-    cells = ["=" if k < round(win_rate * width) else " " for k in range(width + 1)]
-    cells[round(claim * width)] = "|"
-    return "".join(cells)
-
-
-def rendered(report: CalibrationReport, form: ReportFormat, what: str, logged: Logged) -> str:
-    """The report as a text in that format (not the terminal's)."""
-    from trimtab_server.domain.calibration_page import (
-        calibration_html,
-        calibration_json,
-        calibration_markdown,
-    )
-
-    if form is ReportFormat.JSON:
-        of = {"sources": logged.sources, "environments": logged.environments}
-        return json.dumps(calibration_json(report) | {"trades": what} | of, indent=2) + "\n"
-    if form is ReportFormat.HTML:
-        return calibration_html(report, what)
-    return calibration_markdown(report, what)
-
-
-def _chosen(form: ReportFormat | None, output: Path | None) -> ReportFormat:
-    if form is not None:
-        return form
-    if output is None:
-        return ReportFormat.TERMINAL
-    if output.suffix.lower() not in SUFFIXES:
-        raise fail(f"--output {output}: tell --format, or end it in .md, .json or .html", 2)
-    return SUFFIXES[output.suffix.lower()]
-
-
-@app.command("calibration")
-def calibration(
+@app.command("learning")
+def learning(
+    report_id: Annotated[
+        str, typer.Option("--id", help="One that was made on schedule; see `report list`.")
+    ] = "",
     source: SourceOption = "",
     environment: EnvironmentOption = "",
     run_id: RunOption = "",
@@ -269,48 +109,245 @@ def calibration(
     symbol: SymbolOption = "",
     start: StartOption = "",
     end: EndOption = "",
-    form: Annotated[
-        ReportFormat | None,
-        typer.Option("--format", help="Default: by the suffix of --output, else the terminal."),
-    ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+    hours: HoursOption = None,
+    level: LevelOption = 0.95,
+    form: FormatOption = None,
+    output: OutputOption = None,
     address: AddressOption = None,
 ) -> None:
-    """Does my confidence mean anything? Claims against what was won, with the sample's limits."""
-    wanted = Wanted((), source, environment, run_id, strategy, symbol, "", start, end)
-    chosen = _chosen(form, output)
-    wanted.message()
-    with sidecar(address) as client:
-        logged = logged_trades(client, wanted)
-    if not logged.trades and wanted != Wanted():
-        raise fail(f"no outcome in the log matches {wanted.words()}")
-    import numpy as np
-    from rich.console import Console
-
-    from trimtab_server.domain.calibration_report import calibration_report
-
-    report = calibration_report(logged.trades, np.random.default_rng(SEED))
-    included = f" ({logged.words()})" if logged.trades else ""
-    what = f"Trades of {wanted.words()}{included}."
-    if chosen is not ReportFormat.TERMINAL:
-        text = rendered(report, chosen, what, logged)
-        if output is None:
-            typer.echo(text, nl=False)
-            return
-        _write(output, text)
-    elif output is None:
-        print_calibration(Console(highlight=False), report, what)
+    """What was learned in a window: results, what blocking cost, guards, strategies."""
+    scope = Scope(environment, run_id, source, strategy, symbol, start, end, hours, level)
+    if not report_id:
+        report(
+            "learning",
+            scope,
+            lambda client, told: client.get_learning_report(**told),
+            form,
+            output,
+            address,
+        )
         return
-    else:
-        buffer = io.StringIO()
-        print_calibration(Console(file=buffer, width=120), report, what)
-        _write(output, buffer.getvalue())
-    typer.echo(f"{report.summary}\nwritten to {output}")
+    if scope != Scope():
+        raise fail("--id: a report that is made already has a scope of its own", 2)
+    chosen = chosen_format(form, output)
+    with sidecar(address) as client:
+        response = client.get_learning_report(report_id=report_id)
+    show_response("learning", response, chosen, output)
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise fail(f"cannot write {path}: {error.strerror}") from None
+@app.command("blocked")
+def blocked(
+    source: SourceOption = "",
+    environment: EnvironmentOption = "",
+    run_id: RunOption = "",
+    strategy: StrategyOption = "",
+    symbol: SymbolOption = "",
+    start: StartOption = "",
+    end: EndOption = "",
+    hours: HoursOption = None,
+    level: LevelOption = 0.95,
+    form: FormatOption = None,
+    output: OutputOption = None,
+    address: AddressOption = None,
+) -> None:
+    """What blocked signals would have made: missed profit, avoided loss, and their balance."""
+    report(
+        "opportunity",
+        Scope(environment, run_id, source, strategy, symbol, start, end, hours, level),
+        lambda client, told: client.get_blocked_opportunity_cost(**told),
+        form,
+        output,
+        address,
+    )
+
+
+@app.command("guards")
+def guards(
+    source: SourceOption = "",
+    environment: EnvironmentOption = "",
+    run_id: RunOption = "",
+    strategy: StrategyOption = "",
+    symbol: SymbolOption = "",
+    start: StartOption = "",
+    end: EndOption = "",
+    hours: HoursOption = None,
+    level: LevelOption = 0.95,
+    form: FormatOption = None,
+    output: OutputOption = None,
+    address: AddressOption = None,
+) -> None:
+    """What each guard costs or saves."""
+    report(
+        "guards",
+        Scope(environment, run_id, source, strategy, symbol, start, end, hours, level),
+        lambda client, told: client.get_guard_effectiveness(**told),
+        form,
+        output,
+        address,
+    )
+
+
+def slice_told(word: str, bins: int) -> dict[str, Any]:
+    """A slice of the contract, field by field, of "symbol" or "indicator:rsi"; exit 2 for another
+    word."""
+    kind, colon, name = word.partition(":")
+    if not colon and word.lower() in FIELDS:
+        return {"field": f"SLICE_FIELD_{word.upper()}"}
+    if kind in READINGS and name:
+        return {kind: name, "bin_count": 0 if kind == "attribute" else bins}
+    known = ", ".join([*FIELDS, *(f"{one}:NAME" for one in READINGS)])
+    raise fail(f"--by {word}: there are {known}", 2)
+
+
+@app.command("leaderboard")
+def leaderboard(
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            help="strategy, symbol, regime, side, source, indicator:NAME, feature:NAME or "
+            "attribute:NAME; up to three.",
+        ),
+    ] = None,
+    basis: Annotated[Basis, typer.Option("--basis", help="Whose results.")] = Basis.REAL,
+    bins: Annotated[
+        int, typer.Option("--bins", help="Of a number that signals are cut by.", min=2, max=20)
+    ] = 4,
+    trials: Annotated[
+        int,
+        typer.Option("--trials", help="What was tried elsewhere besides.", min=0, max=1_000_000),
+    ] = 0,
+    source: SourceOption = "",
+    environment: EnvironmentOption = "",
+    run_id: RunOption = "",
+    strategy: StrategyOption = "",
+    symbol: SymbolOption = "",
+    start: StartOption = "",
+    end: EndOption = "",
+    hours: HoursOption = None,
+    level: LevelOption = 0.95,
+    form: FormatOption = None,
+    output: OutputOption = None,
+    address: AddressOption = None,
+) -> None:
+    """Strategies, or slices of the signals, side by side, after allowing for luck."""
+    told_slices = [slice_told(word, bins) for word in by or ()]
+    if len(told_slices) > SLICES_MAX:
+        raise fail(f"--by: at most {SLICES_MAX}", 2)
+    words = "SHADOW" if basis is Basis.SHADOW else "REAL"
+    report(
+        "leaderboard",
+        Scope(environment, run_id, source, strategy, symbol, start, end, hours, level),
+        lambda client, told: client.get_strategy_leaderboard(
+            slices=told_slices, basis=words, undeclared_trial_count=trials, **told
+        ),
+        form,
+        output,
+        address,
+    )
+
+
+@app.command("decay")
+def decay(
+    source: SourceOption = "",
+    environment: EnvironmentOption = "",
+    run_id: RunOption = "",
+    strategy: StrategyOption = "",
+    symbol: SymbolOption = "",
+    start: StartOption = "",
+    end: EndOption = "",
+    hours: HoursOption = None,
+    level: LevelOption = 0.95,
+    form: FormatOption = None,
+    output: OutputOption = None,
+    address: AddressOption = None,
+) -> None:
+    """How a signal's edge unfolds with age, and its half-life."""
+    report(
+        "decay",
+        Scope(environment, run_id, source, strategy, symbol, start, end, hours, level),
+        lambda client, told: client.get_signal_decay(**told),
+        form,
+        output,
+        address,
+    )
+
+
+@app.command("compare")
+def compare(
+    source: SourceOption = "",
+    environment: EnvironmentOption = "",
+    run_id: RunOption = "",
+    strategy: StrategyOption = "",
+    symbol: SymbolOption = "",
+    start: StartOption = "",
+    end: EndOption = "",
+    hours: HoursOption = None,
+    level: LevelOption = 0.95,
+    form: FormatOption = None,
+    output: OutputOption = None,
+    address: AddressOption = None,
+) -> None:
+    """What really happened beside what would have without any guard, and honest win rates."""
+    report(
+        "comparison",
+        Scope(environment, run_id, source, strategy, symbol, start, end, hours, level),
+        lambda client, told: client.compare_performance(**told),
+        form,
+        output,
+        address,
+    )
+
+
+@app.command("list")
+def list_reports(
+    environment: EnvironmentOption = "",
+    limit: Annotated[int, typer.Option("--limit", help="Most of them.", min=1)] = 20,
+    page_token: Annotated[str, typer.Option("--page-token", help="Go on where a list ended.")] = "",
+    form: TextFormatOption = TextFormat.TABLE,
+    address: AddressOption = None,
+) -> None:
+    """The learning reports that were made on schedule, newest first."""
+    from google.protobuf.json_format import MessageToDict
+
+    from trimtab_server.cli.event_lines import fitted, line_width
+
+    width, left, token, count = line_width(), limit, page_token, 0
+    with sidecar(address) as client:
+        while True:
+            try:
+                page = client.list_learning_reports(
+                    environment=environment.upper() or 0,
+                    page_size=min(left, 1_000),
+                    page_token=token,
+                )
+            except ValueError as error:
+                raise fail(str(error), 2) from None
+            for one in page.reports:
+                count += 1
+                if form is TextFormat.JSON:
+                    plain = MessageToDict(one, preserving_proto_field_name=True)
+                    typer.echo(json.dumps(plain, sort_keys=True))
+                else:
+                    _say_report(one, width, fitted)
+            left, token = left - len(page.reports), page.next_page_token
+            if not token or left <= 0:
+                break
+    if not count and form is TextFormat.TABLE:
+        typer.echo("no learning report was made on schedule yet")
+    if token:
+        typer.echo(f"there is more: --page-token {token}", err=True)
+
+
+def _say_report(one: Any, width: int | None, fitted: Callable[[str, int | None], str]) -> None:
+    from trimtab_client import Environment
+
+    environment = Environment.Name(one.scope.environment).removeprefix("ENVIRONMENT_").lower()
+    run = f" run {one.scope.run_id}" if one.scope.run_id else ""
+    times = [
+        time.ToJsonString()[:16].replace("T", " ")
+        for time in (one.scope.start_time, one.scope.end_time)
+    ]
+    typer.echo(fitted(f"{one.report_id}  {environment}{run}  {times[0]} to {times[1]}", width))
+    for finding in one.findings[:3]:
+        typer.echo(fitted(f"  - {finding}", width))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trimtab_server.domain.guard_columns import GuardColumns
     from trimtab_server.domain.trade_columns import Cell
     from trimtab_server.domain.trade_rows import Problem, TradeRow
 
@@ -36,13 +37,29 @@ class FileKind(StrEnum):
     PARQUET = "parquet"
 
 
+SUFFIXES = {
+    "csv": FileKind.CSV,
+    "tsv": FileKind.CSV,
+    "txt": FileKind.CSV,
+    "jsonl": FileKind.JSONL,
+    "ndjson": FileKind.JSONL,
+    "json": FileKind.JSONL,
+    "parquet": FileKind.PARQUET,
+    "pq": FileKind.PARQUET,
+}
+"""Of file names, in lower case, without .gz."""
+
+
 class UnreadableError(Exception):
     """The file cannot be read as what it is said to be."""
 
 
 @dataclass(slots=True)
 class Read:
-    """A file as read: trades, what is wrong with the other rows, and doubts (words -> trades)."""
+    """A file as read: trades, what is wrong with the other rows, and doubts (words -> trades).
+
+    thresholds: guards that hold a value against a limit -> whether it is a minimum.
+    """
 
     rows: list[TradeRow] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -50,6 +67,8 @@ class Read:
     columns: list[str] = field(default_factory=list)
     duplicate_count: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
+    guards: tuple[GuardColumns, ...] = ()
+    thresholds: dict[str, bool] = field(default_factory=dict)
 
     @property
     def bad_lines(self) -> set[int]:
@@ -62,20 +81,10 @@ def _kind(path: Path, told: FileKind) -> FileKind:
         return told
     if path.suffix.lower() == ".zip":
         raise UnreadableError("an archive: unzip it and import the file in it")
-    suffix = path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]
-    kinds = {
-        ".csv": FileKind.CSV,
-        ".tsv": FileKind.CSV,
-        ".txt": FileKind.CSV,
-        ".jsonl": FileKind.JSONL,
-        ".ndjson": FileKind.JSONL,
-        ".json": FileKind.JSONL,
-        ".parquet": FileKind.PARQUET,
-        ".pq": FileKind.PARQUET,
-    }
-    if not suffix or suffix[0].lower() not in kinds:
+    suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    if suffix not in SUFFIXES:
         raise UnreadableError("not told by its name what it is: tell --file-format")
-    return kinds[suffix[0].lower()]
+    return SUFFIXES[suffix]
 
 
 def _text(path: Path) -> str:
@@ -188,50 +197,120 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Cell] | str]]:
         yield number, _flat(value)
 
 
-def read_trades(path: Path, kind: FileKind, given: dict[str, str], scale: Scale) -> Read:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the caller says that a file is to be read.
+
+    given: our name -> their column. true_blocks: yes in a guard's column means that it blocked.
+    stateful, stateless: names of guards. holding_s: planned holding period of rows that tell none.
+    """
+
+    given: dict[str, str] = field(default_factory=dict)
+    scale: Scale = Scale.FRACTION
+    true_blocks: bool = False
+    stateful: tuple[str, ...] = ()
+    stateless: tuple[str, ...] = ()
+    holding_s: float | None = None
+
+
+def read_trades(path: Path, kind: FileKind, how: Reading) -> Read:
     """The file's trades and everything that is wrong with it.
 
-    kind: AUTO = by its name. given: our name -> their column. Raises UnreadableError, ValueError
-    for a mapping that does not fit, OSError.
+    kind: AUTO = by its name. Raises UnreadableError, ValueError for a mapping that does not fit,
+    OSError.
     """
-    from trimtab_server.domain.trade_columns import column_mapping
+    from trimtab_server.domain.guard_columns import threshold_guards, with_rules
     from trimtab_server.domain.trade_rows import Problem, trade_row
 
     found = Read()
-    rows = _rows(path, kind)
-    whole = [row for _, row in rows if isinstance(row, dict)]
-    # JSON rows may differ in their columns: the mapping is made from all of them.
-    found.columns = list(dict.fromkeys(name for row in whole for name in row))
-    if whole:
-        found.mapping = column_mapping(found.columns, given)
+    rows = list(file_rows(path, kind))
+    _map_columns(found, [row for _, row in rows if isinstance(row, dict)], how)
     seen: dict[str, tuple[int, str]] = {}
     repeated: dict[str, int] = {}
     for line, row in rows:
         if isinstance(row, str):
             found.problems.append(Problem(line, "", row))
             continue
-        made = trade_row(row, found.mapping, line, confidence_percent=scale is Scale.PERCENT)
+        made = trade_row(
+            row,
+            found.mapping,
+            line,
+            confidence_percent=how.scale is Scale.PERCENT,
+            guards=found.guards,
+            true_blocks=how.true_blocks,
+            holding_s=how.holding_s,
+        )
         if isinstance(made, list):
             found.problems += made
         else:
             _take(found, made, row, seen, repeated)
+    found.thresholds = threshold_guards(row.guards for row in found.rows)
+    if found.guards:
+        found.rows = [
+            replace(row, guards=with_rules(row.guards, found.thresholds)) for row in found.rows
+        ]
     claims = [row.confidence for row in found.rows if row.confidence is not None]
-    if scale is Scale.PERCENT and claims and max(claims) <= 0.01:
+    if how.scale is Scale.PERCENT and claims and max(claims) <= 0.01:
         doubt = "no confidence above 1 %: is --confidence-scale percent right?"
         found.warnings[doubt] = len(claims)
     return found
 
 
-def _rows(path: Path, kind: FileKind) -> list[tuple[int, dict[str, Cell] | str]]:
+def _map_columns(found: Read, rows: list[dict[str, Cell]], how: Reading) -> None:
+    """Finds out which column means what."""
+    from trimtab_server.domain.guard_columns import guard_columns
+    from trimtab_server.domain.trade_columns import column_mapping
+
+    # JSON rows may differ in their columns: the mapping is made from all of them.
+    found.columns = list(dict.fromkeys(name for row in rows for name in row))
+    if not rows:
+        return
+    of_guards = {name for name in how.given if name.lower().startswith(("guard:", "guard_"))}
+    found.guards = guard_columns(
+        found.columns,
+        {ours: theirs for ours, theirs in how.given.items() if ours in of_guards},
+        stateful=how.stateful,
+        stateless=how.stateless,
+    )
+    used = {name for one in found.guards for name in one.columns}
+    found.mapping = column_mapping(
+        [name for name in found.columns if name not in used],
+        {ours: theirs for ours, theirs in how.given.items() if ours not in of_guards},
+    )
+    _tell_actions(found, rows, how)
+
+
+def _tell_actions(found: Read, rows: list[dict[str, Cell]], how: Reading) -> None:
+    """A column `action` holds sides in some files and decisions in others: its cells tell."""
+    from trimtab_server.domain.trade_columns import decision_word, is_empty, plain_name
+
+    theirs = next((name for name in found.columns if plain_name(name) == "action"), None)
+    used_for = [ours for ours, name in found.mapping.items() if name == theirs]
+    if theirs is None or "decision" in found.mapping or used_for not in ([], ["side"]):
+        return
+    if used_for and "side" in how.given:
+        return
+    try:
+        for row in rows:
+            if not is_empty(row.get(theirs)):
+                decision_word(row[theirs])
+    except ValueError:
+        return
+    found.mapping.pop("side" if used_for else "", None)
+    found.mapping["decision"] = theirs
+
+
+def file_rows(path: Path, kind: FileKind) -> Iterator[tuple[int, dict[str, Cell] | str]]:
+    """(line, row or what is wrong with it) of a file. Raises UnreadableError, OSError."""
     if str(path) == "-":
         raise UnreadableError("standard input is not read: write it to a file and name that")
     if path.is_dir():
         raise UnreadableError("is a directory: name one file in it")
     chosen = _kind(path, kind)
     if chosen is FileKind.PARQUET:
-        return list(_parquet_rows(path))
+        return _parquet_rows(path)
     text = _text(path)
-    return list(_csv_rows(text) if chosen is FileKind.CSV else _json_rows(text))
+    return _csv_rows(text) if chosen is FileKind.CSV else _json_rows(text)
 
 
 def _take(

@@ -238,7 +238,7 @@ def backtest_report(
         },
         "position_fraction": POSITION_FRACTION,
         "units": UNITS,
-        "signal_count": found.plain["guards"]["filtered"][0]["evaluated_count"],
+        "signal_count": found.plain["acceptance"]["signals"],
         **found.plain,
     }
 

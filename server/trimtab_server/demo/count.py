@@ -66,7 +66,8 @@ def content_digest(event: Event) -> str:
 
 
 def stored_events(client: Client, source: str, run_ids: Iterable[str]) -> list[Stored]:
-    """What the log holds of these runs, by sequence, read page by page."""
+    """What engines recorded of these runs, by sequence, read page by page: shadow outcomes are the
+    sidecar's own."""
     found = [
         Stored(event.sequence, event.event_id, content_digest(event))
         for run_id in run_ids
@@ -75,6 +76,7 @@ def stored_events(client: Client, source: str, run_ids: Iterable[str]) -> list[S
             page_size=2000,
             timeout_s=30.0,
         )
+        if event.WhichOneof("payload") != "shadow_outcome"
     ]
     return sorted(found, key=lambda stored: stored.sequence)
 

@@ -21,6 +21,7 @@ from trimtab_client import (
 )
 from trimtab_server.demo.guards import POSITION_FRACTION, Verdict
 from trimtab_server.demo.prices import SECTORS, Market
+from trimtab_server.demo.replay import SLIPPAGE
 from trimtab_server.demo.steps import (
     GATE,
     AccountMarked,
@@ -37,6 +38,8 @@ from trimtab_server.demo.steps import (
 
 DAY_S = 86_400.0
 CURRENCY = "USD"
+CALENDAR = "XNYS"
+"""Of the holding periods, which are counted in trading days."""
 
 
 def event_uuid(time_ns: int, *parts: str) -> str:
@@ -157,8 +160,7 @@ class StepEvents:
             agreeing_model_count=proposal.agreeing_model_count,
             volatility=proposal.volatility,
             reference_price=proposal.reference_price,
-            # Trading days as days of the week go by: 5 of 7.
-            exit_plan=exit_plan(holding_period_s=proposal.holding_days * DAY_S * 7 / 5),
+            exit_plan=exit_plan(holding_trading_days=proposal.holding_days, calendar=CALENDAR),
             market_context=market_context(
                 sector=SECTORS.get(proposal.symbol, ""),
                 regime=proposal.regime,
@@ -193,6 +195,8 @@ class StepEvents:
                 volume=decision.volume,
                 volatility=proposal.volatility,
                 regime=proposal.regime,
+                # What slippage takes, at entry and at exit: half of it each time.
+                spread_bps=2e4 * SLIPPAGE,
             ),
             applied_threshold=self._threshold,
             threshold_scale=self._scale,

@@ -5,35 +5,13 @@ from html import escape
 from typing import Any
 
 from trimtab_server.demo.gate_page import DENIED_HEADER, asked_text, denied_rows, drill_rows
+from trimtab_server.demo.ledger_page import ledger_sections
 from trimtab_server.domain.calibration_page import calibration_section
 from trimtab_server.domain.calibration_report import CalibrationReport
-from trimtab_server.domain.charts import IntervalRow, interval_chart, line_chart
+from trimtab_server.domain.charts import line_chart
 from trimtab_server.domain.pages import bullets, heading, page, paragraph, table, tiles
 
 BOOK_HEADER = ("", "baseline", "filtered", "change (95 % interval)")
-GUARD_HEADER = (
-    "book",
-    "guard",
-    "blocked",
-    "alone",
-    "would have won",
-    "mean return (95 %)",
-    "missed profit (of capital)",
-    "avoided loss (of capital)",
-    "effect",
-)
-PROVISIONAL = (
-    "Provisional: what the engine's own later prices say of the signals that a guard alone blocked "
-    "(with the same entry, exit and costs). Not recorded as outcomes, and no verdict on a stateful "
-    "guard: each freed signal would have changed what it saw next. Missed profit: "
-    "what the blocked winners would have earned together; avoided loss: what the blocked losers "
-    "would have lost; both as a share of the book's capital, each position being {stake} of it."
-)
-
-
-def provisional_text(report: dict[str, Any]) -> str:
-    """What the guards' numbers are, and what they are not."""
-    return PROVISIONAL.format(stake=percent(report["position_fraction"], 0))
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -89,36 +67,6 @@ def book_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
         rows.append((words, *cells, changed))
     totals = [percent(book["total_return"]) for book in (base, filtered)]
     rows.append(("return on capital", *totals, ""))
-    return rows
-
-
-def guard_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A row per book and guard that blocked anything, as in GUARD_HEADER."""
-    rows: list[tuple[str, ...]] = []
-    stake = report["position_fraction"]
-    for book, lines in report["guards"].items():
-        for line in lines:
-            if not line["blocked_count"]:
-                continue
-            needed = line["outcomes_needed"]
-            effect = line["effect"] + (f", about {needed:,} more needed" if needed else "")
-            rows.append(
-                (
-                    book,
-                    f"{line['guard']} ({line['memory']})",
-                    f"{line['blocked_count']:,} of {line['evaluated_count']:,}",
-                    f"{line['blocked_alone_count']:,}",
-                    percent(line["provisional_win_rate"]),
-                    with_interval(
-                        line["provisional_mean_return"],
-                        line["provisional_mean_return_interval"],
-                        lambda v: percent(v, 2),
-                    ),
-                    percent(stake * line["missed_profit"]),
-                    percent(stake * line["avoided_loss"]),
-                    effect,
-                )
-            )
     return rows
 
 
@@ -225,23 +173,6 @@ def killed_text(report: dict[str, Any]) -> str:
     )
 
 
-def _change_rows(report: dict[str, Any]) -> list[IntervalRow]:
-    rows = []
-    for book, lines in report["guards"].items():
-        for line in lines:
-            mean, interval = (
-                line["provisional_mean_return"],
-                line["provisional_mean_return_interval"],
-            )
-            if mean is not None and line["blocked_count"]:
-                low, high = interval or (None, None)
-                label = f"{book}: {line['guard']}"
-                rows.append(
-                    IntervalRow(label, mean, low, high, f"n = {line['blocked_alone_count']}")
-                )
-    return rows
-
-
 def _gate_section(report: dict[str, Any]) -> list[str]:
     parts = [heading("What the signal gate said"), paragraph(asked_text(report))]
     if report["drill"]:
@@ -288,14 +219,7 @@ def demo_page(report: dict[str, Any], calibration: CalibrationReport) -> str:
         paragraph("Outcomes of the baseline book, read back from the sidecar's log.", "muted"),
         *calibration_section(calibration),
         paragraph(SAME_RATE, "note"),
-        heading("What each guard blocked"),
-        table(GUARD_HEADER, guard_rows(report), frozenset({1, 8})),
-        interval_chart(
-            "Provisional mean return of what each guard alone blocked",
-            _change_rows(report),
-            "provisional mean return per blocked signal (below zero: the guard helped)",
-        ),
-        paragraph(provisional_text(report), "note"),
+        *ledger_sections(report),
         *_gate_section(report),
         heading("Events"),
         table(("kind", "events"), [(k, f"{n:,}") for k, n in report["events_by_kind"].items()]),

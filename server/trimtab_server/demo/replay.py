@@ -17,10 +17,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from trimtab_server.demo.calibrating import WalkForward
-from trimtab_server.demo.guards import POSITION_FRACTION, STATEFUL, Limits, verdicts
+from trimtab_server.demo.guards import POSITION_FRACTION, Limits, verdicts
 from trimtab_server.demo.prices import Market
 from trimtab_server.demo.steps import (
-    GATE,
     AccountMarked,
     AskGate,
     BarClosed,
@@ -34,7 +33,6 @@ from trimtab_server.demo.steps import (
 )
 from trimtab_server.demo.strategies import Generator, Proposal, view
 from trimtab_server.domain.estimates import FloatArray
-from trimtab_server.domain.guards import JudgedSignal
 from trimtab_server.domain.returns import Book
 
 CAPITAL = 1_000_000.0
@@ -42,6 +40,8 @@ CAPITAL = 1_000_000.0
 SLIPPAGE = 0.0004
 FEE = 0.0001
 ACCOUNT_EVERY_DAYS = 5
+SHADOW = {"entry": "close", "taker_fee_bps": 1e4 * FEE}
+"""How the sidecar is to follow the signals of an engine like this: it trades at closes."""
 
 
 @dataclass(slots=True)
@@ -277,27 +277,3 @@ class Replay:
             np.array(days, dtype=np.int64),
             self.market.judged - self.market.first,
         )
-
-    def judged(self) -> list[JudgedSignal]:
-        """Every signal with all verdicts and its provisional return, for the guards' lines."""
-        result = []
-        for decision in self.decisions:
-            followed = followed_return(self.market, decision.proposal)
-            result.append(
-                JudgedSignal(
-                    signal_id=decision.proposal.signal_id,
-                    day=decision.proposal.position - self.market.first,
-                    evaluated_by=frozenset(STATEFUL),
-                    blocked_by=_blockers(decision),
-                    return_fraction=None if followed is None else followed[1],
-                )
-            )
-        return result
-
-
-def _blockers(decision: DecisionMade) -> frozenset[str]:
-    """Everything that said no, the gate too: what it stopped, no guard stopped alone."""
-    found = {verdict.guard for verdict in decision.verdicts if verdict.blocked}
-    if decision.gate is not None and not decision.gate.allowed:
-        found.add(GATE)
-    return frozenset(found)

@@ -17,7 +17,9 @@ from trimtab_client import Client, kind_word
 from trimtab_server.demo.backtest import SOURCE, Plan
 from trimtab_server.demo.count import Count, independent_count, stored_events
 from trimtab_server.demo.drill import Drill, Told
+from trimtab_server.demo.guards import limits
 from trimtab_server.demo.learning import DATA_DIR
+from trimtab_server.demo.ledger_report import ledger_report
 from trimtab_server.demo.sidecar import SidecarProcess
 from trimtab_server.demo.trading import Order
 
@@ -68,13 +70,15 @@ class Killed:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What came of it. report: the engine's; kinds: events in the log by kind, of these runs."""
+    """What came of it. report: the engine's; kinds: events in the log by kind, of these runs;
+    ledger: `ledger_report`."""
 
     report: dict[str, Any]
     kinds: dict[str, int]
     log_bytes: int
     count: Count
     killed: Killed | None
+    ledger: dict[str, Any]
     drill: tuple[Told, ...] = ()
 
 
@@ -110,7 +114,7 @@ def run_demo(
     """Runs the demo on a sidecar that was started; it runs (the second one) when this returns.
 
     tell: is called with "progress" (the engine's lines), "drill" (an order that was given),
-    "killed", "restarted", "counting".
+    "killed", "restarted", "counting", "asking".
     Raises EngineFailedError, SidecarFailedError, or the client's TrimtabError.
     """
     order = Order(
@@ -150,8 +154,11 @@ def run_demo(
             for row in stats.counts:
                 kind = kind_word(row.kind)
                 kinds[kind] = kinds.get(kind, 0) + row.event_count
+        tell("asking", {})
+        allowed = limits(plan.threshold, plan.risk_tolerance)
+        ledger = ledger_report(client, SOURCE, report["run_ids"], allowed, plan.threshold)
     ordered = dict(sorted(kinds.items(), key=lambda item: -item[1]))
-    return DemoResult(report, ordered, size, count, killed, tuple(drill.told))
+    return DemoResult(report, ordered, size, count, killed, ledger, tuple(drill.told))
 
 
 def full_report(result: DemoResult, calibration: dict[str, Any]) -> dict[str, Any]:
@@ -178,6 +185,7 @@ def full_report(result: DemoResult, calibration: dict[str, Any]) -> dict[str, An
             "accepted_by_then": killed.event_count,
             "durable_by_then": killed.durable_count,
         },
+        "ledger": result.ledger,
         "drill": [told.plain for told in result.drill],
         "calibration": calibration,
     }

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -61,12 +61,14 @@ class SidecarProcess:
     """`trimtab serve` on one address and one database, as often as it takes.
 
     address: host:port or unix:/path. database: SQLite file. log: file that its log lines go to.
+    flags: settings beside these.
     """
 
-    def __init__(self, address: str, database: Path, log: Path) -> None:
+    def __init__(self, address: str, database: Path, log: Path, flags: Sequence[str] = ()) -> None:
         self.address = address
         self.database = database
         self.log = log
+        self._flags = flags
         self.start_count = 0
         self._process: subprocess.Popen[str] | None = None
         self._output: _Output | None = None
@@ -82,7 +84,7 @@ class SidecarProcess:
         Raises SidecarFailedError when it does not within 30 s.
         """
         command = [sys.executable, "-m", "trimtab_server", "serve"]
-        command += ["--listen", self.address, "--database", str(self.database)]
+        command += ["--listen", self.address, "--database", str(self.database), *self._flags]
         with self.log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True

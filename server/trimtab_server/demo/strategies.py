@@ -29,7 +29,7 @@ WINDOW = 120
 HOLDING_DAYS = {"momentum": 10, "mean_reversion": 5}
 """Trading days in the market, from entry close to exit close."""
 HOLDING_DAYS_MAX = max(HOLDING_DAYS.values())
-RULES_VERSION = "2"
+RULES_VERSION = "3"
 """Change it with any rule or coefficient of the demo: it is part of the run's name."""
 
 

@@ -16,12 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from trimtab_server.demo.guards import STATEFUL
 from trimtab_server.demo.prices import Market
 from trimtab_server.demo.replay import Replay, net_return
 from trimtab_server.demo.strategies import HOLDING_DAYS, HOLDING_DAYS_MAX
 from trimtab_server.domain.estimates import Estimate, FloatArray, IntArray, automatic_block_length
-from trimtab_server.domain.guards import GuardLine, guard_lines
 from trimtab_server.domain.returns import (
     BookMetrics,
     Improvement,
@@ -44,9 +42,6 @@ UNITS = {
     "max_drawdown": "fraction of capital",
     "mean_return": "fraction of a position's stake, per trade",
     "total_return": "fraction of capital, over the whole replay",
-    "missed_profit": "returns of blocked winners, summed, in stakes (x position_fraction: capital)",
-    "avoided_loss": "losses of blocked losers, summed, in stakes (x position_fraction: capital)",
-    "guard_value": "avoided_loss - missed_profit, in stakes",
     "series": "fraction of capital, cumulated",
 }
 """Of the numbers in the report, by name."""
@@ -55,12 +50,11 @@ DEFINITIONS = " ".join((__doc__ or "").split("\n\n", 1)[1].split())
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Both books, their difference, the split at the threshold and every guard's lines."""
+    """Both books, their difference, and the split at the threshold."""
 
     baseline: BookMetrics
     filtered: BookMetrics
     change: Improvement
-    guards: dict[str, tuple[GuardLine, ...]]
     mean_block: float
     plain: dict[str, Any]
 
@@ -75,15 +69,9 @@ def summary(baseline: Replay, filtered: Replay, threshold: float) -> Summary:
     rng = np.random.default_rng(SEED)
     metrics = {name: book_metrics(book, block, rng, count=DRAWS) for name, book in books.items()}
     change = improvement(books["baseline"], books["filtered"], block, rng, count=DRAWS)
-    days = books["baseline"].period_returns.size
-    lines = {
-        name: guard_lines(replay.judged(), STATEFUL, days, block, rng, count=DRAWS)
-        for name, replay in (("baseline", baseline), ("filtered", filtered))
-    }
     plain: dict[str, Any] = {name: metrics_json(found) for name, found in metrics.items()}
     plain["improvement"] = improvement_json(change)
     plain["split_of_baseline_trades"] = _split(baseline, threshold, block, rng)
-    plain["guards"] = {name: [guard_json(line) for line in found] for name, found in lines.items()}
     plain["reference_any_day"] = any_day_reference(baseline, block, rng)
     plain["series"] = _series(market, baseline, filtered)
     plain["censored_count"] = {
@@ -98,7 +86,7 @@ def summary(baseline: Replay, filtered: Replay, threshold: float) -> Summary:
     }
     plain["bootstrap_mean_block_days"] = block
     plain["definitions"] = DEFINITIONS
-    return Summary(metrics["baseline"], metrics["filtered"], change, lines, block, plain)
+    return Summary(metrics["baseline"], metrics["filtered"], change, block, plain)
 
 
 def _intervals(estimates: dict[str, Estimate]) -> dict[str, Any]:
@@ -149,28 +137,6 @@ def improvement_json(change: Improvement) -> dict[str, Any]:
             "sharpe_ratio": change.sharpe_ratio.decided_sign != 0,
             "profit_factor": change.profit_factor.decided_sign != 0,
         },
-    }
-
-
-def guard_json(line: GuardLine) -> dict[str, Any]:
-    """A guard's line as plain values."""
-    mean = line.mean_return
-    return {
-        "guard": line.guard,
-        "memory": "stateful" if line.stateful else "stateless",
-        "evaluated_count": line.evaluated_count,
-        "blocked_count": line.blocked_count,
-        "blocked_alone_count": line.blocked_alone_count,
-        "provisional_outcome_count": line.matured_count,
-        "provisional_win_rate": line.provisional_win_rate,
-        "provisional_mean_return": mean.value,
-        "provisional_mean_return_interval": None if mean.low is None else [mean.low, mean.high],
-        "missed_profit": line.missed_profit,
-        "avoided_loss": line.avoided_loss,
-        "guard_value": line.guard_value,
-        "effect": line.effect.value,
-        "outcomes_needed": line.outcomes_needed,
-        "note": mean.note,
     }
 
 

@@ -206,26 +206,98 @@ class IntervalRow:
     note: str = ""
 
 
-def interval_chart(title: str, rows: Sequence[IntervalRow], axis: str) -> str:
-    """Values with intervals, a row each, against zero; values as per cent. No rows: says so."""
+LABEL_CHARS = 26
+"""Of a row's name in `interval_chart`; the whole name is in its tooltip."""
+
+
+def interval_chart(
+    title: str,
+    rows: Sequence[IntervalRow],
+    axis: str,
+    number: Callable[[float], str] = percent_text,
+) -> str:
+    """Values with intervals, a row each, against zero; values as per cent, or as `number` writes
+    them. No rows: says so."""
     bounds = [b for row in rows for b in (row.value, row.low, row.high) if b is not None] or [0.0]
     low, high = min(0.0, *bounds), max(0.0, *bounds)
     pad = 0.08 * (high - low) or 0.01
     height = 30.0 * max(1, len(rows))
     frame = _Frame(190, 14, WIDTH - 190 - 130, height, low - pad, high + pad, 0.0, 1.0)
-    parts = _grid_x(frame, tick_values(frame.x_low, frame.x_high, 8), percent_text)
+    parts = _grid_x(frame, tick_values(frame.x_low, frame.x_high, 8), number)
     parts.append(_line(frame.x(0), frame.top, frame.x(0), frame.top + height, "zero"))
     if not rows:
         parts.append(_text(frame.left + frame.width / 2, 34, "nothing to show", kind="legend"))
     for k, row in enumerate(rows):
         y = frame.top + 30.0 * k + 15
-        parts.append(_text(frame.left - 10, y + 4, row.label, "end", "legend"))
+        cut = row.label[: LABEL_CHARS - 1] + "…" if len(row.label) > LABEL_CHARS else row.label
+        parts.append(_text(frame.left - 10, y + 4, cut, "end", "legend"))
         parts.append(_text(frame.left + frame.width + 10, y + 4, row.note, "start", "small"))
         if row.low is not None and row.high is not None:
             parts.append(_line(frame.x(row.low), y, frame.x(row.high), y, "whisker"))
+        told = f"{row.value:+.2%}" if number is percent_text else number(row.value)
         parts.append(
             f'<circle cx="{frame.x(row.value):.1f}" cy="{y:.1f}" r="5" class="fill-a">'
-            f"<title>{escape(f'{row.label}: {row.value:+.2%}')}</title></circle>"
+            f"<title>{escape(f'{row.label}: {told}')}</title></circle>"
         )
     parts.append(_text(frame.left + frame.width / 2, frame.top + height + 36, axis, kind="axis"))
     return _svg(height + 60, title, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A point of `curve_chart`. low, high None = no interval."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+
+
+def curve_chart(title: str, points: Sequence[CurvePoint], axis: str) -> str:
+    """A curve over labelled steps with its intervals as a band; values as per cent.
+
+    Steps stand at equal distances, whatever lies between them. No points: says so.
+    """
+    bounds = [b for p in points for b in (p.value, p.low, p.high) if b is not None] or [0.0]
+    low, high = min(0.0, *bounds), max(0.0, *bounds)
+    pad = 0.08 * (high - low) or 0.01
+    last = max(1.0, len(points) - 1.0)
+    frame = _Frame(64, 24, WIDTH - 104, 250, 0.0, last, low - pad, high + pad)
+    parts = _grid_y(frame, tick_values(frame.y_low, frame.y_high, 5), percent_text)
+    every = max(1, math.ceil(len(points) / 12))
+    parts += _grid_x(frame, range(0, len(points), every), lambda k: points[int(k)].label)
+    zero = frame.y(0.0)
+    parts.append(_line(frame.left, zero, frame.left + frame.width, zero, "axis-line"))
+    if not points:
+        parts.append(_text(frame.left + frame.width / 2, 120, "nothing to show", kind="legend"))
+    parts += [_band(frame, run) for run in _banded(points) if len(run) > 1]
+    shown = " ".join(f"{frame.x(k):.1f},{frame.y(p.value):.1f}" for k, p in enumerate(points))
+    parts.append(f'<polyline points="{shown}" class="line-a"/>')
+    for k, p in enumerate(points):
+        x, told = frame.x(k), f"{p.label}: {p.value:+.2%}"
+        if p.low is not None and p.high is not None:
+            told += f" [{p.low:+.2%}, {p.high:+.2%}]"
+            parts.append(_line(x, frame.y(p.low), x, frame.y(p.high), "whisker"))
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{frame.y(p.value):.1f}" r="4" class="fill-a">'
+            f"<title>{escape(told)}</title></circle>"
+        )
+    parts.append(_text(frame.left + frame.width / 2, 318, axis, kind="axis"))
+    return _svg(330, title, parts)
+
+
+def _banded(points: Sequence[CurvePoint]) -> list[list[tuple[int, float, float]]]:
+    """Runs of neighbouring points that have an interval: (position, low, high)."""
+    runs: list[list[tuple[int, float, float]]] = [[]]
+    for k, point in enumerate(points):
+        if point.low is None or point.high is None:
+            runs.append([])
+        else:
+            runs[-1].append((k, point.low, point.high))
+    return runs
+
+
+def _band(frame: _Frame, run: Sequence[tuple[int, float, float]]) -> str:
+    edge = [(k, high) for k, _, high in run] + [(k, low) for k, low, _ in reversed(run)]
+    shown = " ".join(f"{frame.x(k):.1f},{frame.y(value):.1f}" for k, value in edge)
+    return f'<polygon points="{shown}" class="fill-expected"/>'

@@ -95,10 +95,9 @@ def table(
     """A table of plain texts; the first column and those in `words` are aligned left."""
 
     def cells(row: Sequence[str], tag: str) -> str:
-        return "".join(
-            f"<{tag}{' class=words' if k in words else ''}>{escape(cell)}</{tag}>"
-            for k, cell in enumerate(row)
-        )
+        kinds = (' class="words"' if k in words else "" for k in range(len(row)))
+        pairs = zip(kinds, row, strict=True)
+        return "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in pairs)
 
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
     head = f"<thead><tr>{cells(header, 'th')}</tr></thead>"

@@ -7,6 +7,7 @@ that makes sense to whoever wrote the file.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -178,6 +179,49 @@ def _datetime_ns(moment: datetime) -> int:
     return (aware - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
+def level(cell: Cell) -> float | None:
+    """A price at which to leave; None for 0, which many engines write for "none"."""
+    value = number(cell)
+    if value < 0:
+        raise ValueError(f"{cell!r} is below zero: a price is wanted")
+    return value or None
+
+
+def duration_s(cell: Cell) -> float:
+    """Seconds of a length of time with its unit: 90s, 30min, 4h, 10d, 2w. Above zero."""
+    word = text(cell).lower().replace(" ", "")
+    found = re.fullmatch(r"([0-9.]+)(s|sec|min|m|h|d|days?|w)", word)
+    if found is None:
+        raise ValueError(f"{cell!r} is no length of time with its unit, such as 30min, 4h, 10d")
+    size = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}[found[2][0]]
+    return size * positive(found[1])
+
+
+def days_count(cell: Cell) -> int:
+    """A whole number of days, above zero."""
+    value = positive(cell)
+    if value != round(value):
+        raise ValueError(f"{cell!r} is not a whole number")
+    return round(value)
+
+
+def decision_word(cell: Cell) -> str:
+    """APPROVED, BLOCKED, HOLD or IGNORED, from the words that engines use."""
+    word = text(cell).lower().removeprefix("decision_action_")
+    known = {
+        "APPROVED": ("approved", "approve", "accepted", "accept", "allowed", "allow", "taken",
+                     "traded", "executed", "entered", "pass", "passed"),
+        "BLOCKED": ("blocked", "block", "rejected", "reject", "denied", "deny", "refused",
+                    "vetoed", "veto", "filtered"),
+        "HOLD": ("hold", "held", "wait"),
+        "IGNORED": ("ignored", "ignore", "skipped", "skip"),
+    }  # fmt: skip
+    for name, words in known.items():
+        if word in words:
+            return name
+    raise ValueError(f"{cell!r} is none of approved, blocked, hold and ignored")
+
+
 def exit_reason(cell: Cell) -> str:
     """The contract's word for why a trade ended; "" for words that it does not know."""
     word = text(cell).lower().replace(" ", "_").replace("-", "_").removeprefix("exit_reason_")
@@ -203,10 +247,16 @@ COLUMNS: tuple[Column, ...] = (
            ("pair", "ticker", "instrument", "asset", "market", "sym"), text),
     Column("strategy", "the strategy",
            ("strategy_name", "system", "strat", "algo", "enter_tag"), text),
+    Column("decision", "approved, blocked, hold or ignored; default: approved, or blocked where a "
+           "guard blocked it and nothing was traded",
+           ("decision_action", "signal_action", "signal_status", "disposition"), decision_word),
     Column("side", "buy/sell, long/short, 1/-1; default: buy",
            ("direction", "position_side", "type", "action", "trade_side"), side),
     Column("is_short", "yes = a short trade (instead of side)", ("short",), short_flag),
-    Column("entry_time", "when it was entered (required)",
+    Column("signal_time", "when it was proposed; default: when it was entered",
+           ("decision_time", "proposed_at", "signal_timestamp", "signal_date", "signal_ts"),
+           time_ns),
+    Column("entry_time", "when it was entered (required, unless signal_time is told)",
            ("open_date", "open_time", "entry_date", "entry_ts", "entry_timestamp", "opened_at",
             "open_timestamp", "timestamp", "time", "date", "datetime", "entrytime", "created_at",
             "entry_time_ns"), time_ns),
@@ -247,6 +297,25 @@ COLUMNS: tuple[Column, ...] = (
            ("num_agreeing_models", "agreeing_models"), magnitude),
     Column("volatility", "volatility seen, per bar, as a fraction",
            ("market_volatility", "vol"), magnitude),
+    Column("expected_return", "return that was expected, as a fraction",
+           ("expected_roi", "predicted_return"), number),
+    Column("position_fraction", "size granted, as a fraction of equity",
+           ("equity_fraction", "size_fraction"), magnitude),
+    Column("holding_period", "planned time in the position with its unit: 30min, 4h, 10d",
+           ("max_hold", "max_holding_period", "planned_holding_period"), duration_s),
+    Column("holding_period_s", "the same in seconds", ("holding_seconds", "max_hold_s"), positive),
+    Column("holding_hours", "the same in hours", ("max_hold_hours",), positive),
+    Column("holding_days", "the same in days of 24 hours", ("max_hold_days",), positive),
+    Column("holding_trading_days", "the same in trading days of `calendar`", (), days_count),
+    Column("calendar", "of holding_trading_days, for example XNYS", ("trading_calendar",), text),
+    Column("stop_loss_price", "planned stop, a price",
+           ("stop_loss", "stoploss", "stop_price", "sl", "initial_stop_loss_abs"), level),
+    Column("take_profit_price", "planned target, a price",
+           ("take_profit", "takeprofit", "target_price", "tp"), level),
+    Column("spread_bps", "spread at the decision, in basis points of the mid price",
+           ("spread_bp",), magnitude),
+    Column("bid", "best bid at the decision", ("best_bid", "bid_price"), positive),
+    Column("ask", "best ask at the decision", ("best_ask", "ask_price"), positive),
     Column("strength", "the generator's own strength", ("signal_strength",), number),
     Column("regime", "regime label at the signal", ("market_regime", "regime_context"), text),
 )  # fmt: skip

@@ -1,15 +1,22 @@
-"""Rows of someone's trade file as trades, and the plain arguments of the events that record them.
+"""Rows of someone's trade file as trades, or as signals that were not traded.
 
-A signal's arguments hold only what was known at the entry, so that importing the same trade first
-while it is open and later when it is closed adds its outcome and changes nothing.
+A row is a signal that was blocked, held or ignored when its decision says so, or when a guard
+blocked it and nothing tells of a trade.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from trimtab_server.domain.guard_columns import (
+    BLOCK,
+    NOT_EVALUATED,
+    GuardCell,
+    GuardColumns,
+    guard_cells,
+)
 from trimtab_server.domain.trade_columns import BY_NAME, Cell, is_empty
 
 NAME_CHARS_MAX = 64
@@ -33,10 +40,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class TradeRow:
-    """A trade as read. Times UTC ns; fractions as fractions; None = not told.
+    """A trade as read, or a signal that was not traded. Times UTC ns; None = not told.
 
     key: its identity, the trade id or "row-" and a digest of its content. exit_time_ns None = it is
     open. return_fraction: as told, or from pnl or prices; a closed trade has it, or `won`.
+    decision: APPROVED, BLOCKED, HOLD, IGNORED, "" = none is told. entry_price of what was not
+    traded is the price at its signal. holding_s, holding_days, stop and target: as planned.
     """
 
     line: int
@@ -65,11 +74,35 @@ class TradeRow:
     volatility: float | None
     strength: float | None
     regime: str
+    signal_time_ns: int
+    decision: str = ""
+    guards: tuple[GuardCell, ...] = ()
+    expected_return: float | None = None
+    position_fraction: float | None = None
+    holding_s: float | None = None
+    holding_days: int | None = None
+    calendar: str = ""
+    stop_loss_price: float | None = None
+    take_profit_price: float | None = None
+    spread_bps: float | None = None
+    bid: float | None = None
+    ask: float | None = None
+
+    @property
+    def is_traded(self) -> bool:
+        """Whether it was entered, as far as the row tells."""
+        return self.decision in {"", "APPROVED"}
 
     @property
     def is_open(self) -> bool:
-        """Whether it has no exit yet."""
-        return self.exit_time_ns is None
+        """Whether it was entered and has no exit yet."""
+        return self.is_traded and self.exit_time_ns is None
+
+    @property
+    def has_plan(self) -> bool:
+        """Whether it tells how it is meant to end."""
+        told = (self.holding_s, self.holding_days, self.stop_loss_price, self.take_profit_price)
+        return any(one is not None for one in told)
 
 
 def content_digest(row: Mapping[str, Cell]) -> str:
@@ -88,11 +121,15 @@ def trade_row(
     line: int,
     *,
     confidence_percent: bool = False,
+    guards: Sequence[GuardColumns] = (),
+    true_blocks: bool = False,
+    holding_s: float | None = None,
 ) -> TradeRow | list[Problem]:
     """The row as a trade, or everything that is wrong with it.
 
     mapping: our name -> their column (`column_mapping`). confidence_percent: confidence is given in
-    per cent.
+    per cent. guards, true_blocks: as for `guard_cells`. holding_s: the planned holding period of
+    rows that tell none.
     """
     values: dict[str, object] = {}
     problems: list[Problem] = []
@@ -105,23 +142,66 @@ def trade_row(
             values[ours] = reader(cell)
         except ValueError as error:
             problems.append(Problem(line, theirs, str(error)))
+    cells, wrong = guard_cells(row, guards, true_blocks=true_blocks)
+    problems += [Problem(line, column, reason) for column, reason in wrong]
     faulty = {problem.column for problem in problems}
+    values.setdefault("entry_time", values.get("signal_time"))
     problems += [
         Problem(line, "", f"no {name} ({BY_NAME[name].meaning})")
         for name in ("symbol", "entry_time")
-        if name not in values and mapping.get(name) not in faulty
+        if values.get(name) is None and mapping.get(name) not in faulty
     ]
     if problems:
         return problems
-    built = _built(values, line, content_digest(row))
+    values["holding_s"] = _holding_s(values, holding_s)
+    built = _built(values, cells, line, content_digest(row))
     return _checked(built) or built
 
 
-def _built(values: Mapping[str, object], line: int, digest: str) -> TradeRow:
+def _holding_s(values: Mapping[str, object], default: float | None) -> float | None:
+    for name, size in (
+        ("holding_period", 1),
+        ("holding_period_s", 1),
+        ("holding_hours", 3_600),
+        ("holding_days", 86_400),
+    ):
+        told = _float(values.get(name))
+        if told is not None:
+            return told * size
+    return None if "holding_trading_days" in values else default
+
+
+_RESULTS = ("exit_time", "exit_price", "return_fraction", "return_pct", "pnl", "won")
+
+
+def _decision(values: Mapping[str, object], guards: Sequence[GuardCell]) -> str:
+    """As told; else what the guards say, or a spread that only a decision can hold."""
+    told = values.get("decision")
+    if told:
+        return str(told)
+    if any(cell.result == BLOCK for cell in guards) and not any(
+        name in values for name in _RESULTS
+    ):
+        return "BLOCKED"
+    evaluated = any(cell.result != NOT_EVALUATED for cell in guards)
+    return "APPROVED" if evaluated or {"spread_bps", "bid", "ask"} & values.keys() else ""
+
+
+def _built(
+    values: Mapping[str, object], guards: tuple[GuardCell, ...], line: int, digest: str
+) -> TradeRow:
+    decision = _decision(values, guards)
+    if decision not in {"", "APPROVED"}:
+        # What was not traded has no result; what a file tells of one is somebody's simulation.
+        dropped = {*_RESULTS, "fees", "exit_reason"}
+        values = {name: value for name, value in values.items() if name not in dropped}
     get = values.get
     key = str(get("trade_id") or f"row-{digest}")
     side = str(get("side") or get("is_short") or "BUY")
-    count = get("agreeing_model_count")
+    count, days = get("agreeing_model_count"), get("holding_trading_days")
+    price = _float(get("entry_price"))
+    entry_time_ns = _int(values["entry_time"])
+    signal_time_ns = entry_time_ns if get("signal_time") is None else _int(values["signal_time"])
     return TradeRow(
         line=line,
         key=key,
@@ -129,9 +209,9 @@ def _built(values: Mapping[str, object], line: int, digest: str) -> TradeRow:
         symbol=str(values["symbol"]),
         strategy=str(get("strategy") or ""),
         side=side,
-        entry_time_ns=_int(values["entry_time"]),
+        entry_time_ns=entry_time_ns,
         exit_time_ns=None if get("exit_time") is None else _int(values["exit_time"]),
-        entry_price=_float(get("entry_price")),
+        entry_price=price,
         exit_price=_float(get("exit_price")),
         quantity=_float(get("quantity")) or None,
         return_fraction=_return(values, side),
@@ -149,7 +229,28 @@ def _built(values: Mapping[str, object], line: int, digest: str) -> TradeRow:
         volatility=_float(get("volatility")),
         strength=_float(get("strength")),
         regime=str(get("regime") or ""),
+        signal_time_ns=signal_time_ns,
+        decision=decision,
+        guards=guards,
+        expected_return=_float(get("expected_return")),
+        position_fraction=_float(get("position_fraction")),
+        holding_s=_float(get("holding_s")),
+        holding_days=days if isinstance(days, int) else None,
+        calendar=str(get("calendar") or "") if days else "",
+        stop_loss_price=_on_side(get("stop_loss_price"), price, side, below="BUY"),
+        take_profit_price=_on_side(get("take_profit_price"), price, side, below="SELL"),
+        spread_bps=_float(get("spread_bps")),
+        bid=_float(get("bid")),
+        ask=_float(get("ask")),
     )
+
+
+def _on_side(level: object, price: float | None, side: str, *, below: str) -> float | None:
+    """A stop or target, None when it lies on the wrong side of the price: it would end at once."""
+    value = _float(level)
+    if value is None or price is None:
+        return value
+    return value if (value < price) == (side == below) and value != price else None
 
 
 def _float(value: object) -> float | None:
@@ -214,7 +315,31 @@ def row_doubts(
             for name, other in others.items()
             if other is not None and _disagree(row.return_fraction, other)
         ]
-    return tuple(doubts)
+    return (*doubts, *_guard_doubts(row, cells, mapping))
+
+
+def _guard_doubts(
+    row: TradeRow, cells: Mapping[str, Cell], mapping: Mapping[str, str]
+) -> list[str]:
+    doubts = [
+        f"{name} lies on the wrong side of the entry price: left out"
+        for name in ("stop_loss_price", "take_profit_price")
+        if getattr(row, name) is None and _is_price(cells.get(mapping.get(name, "")))
+    ]
+    blocked = [cell.guard for cell in row.guards if cell.result == BLOCK]
+    if row.is_traded:
+        doubts += [f"traded although guard {guard} blocked it" for guard in blocked]
+        return doubts
+    told = [mapping[name] for name in _RESULTS if name in mapping]
+    if any(not is_empty(cells.get(theirs)) for theirs in told):
+        doubts.append("not traded, so its exit and result are not taken: it is followed instead")
+    if row.decision == "BLOCKED" and not blocked and row.guards:
+        doubts.append("blocked although no guard says so: no guard is credited with it")
+    return doubts
+
+
+def _is_price(cell: Cell) -> bool:
+    return not is_empty(cell) and str(cell).strip().strip("0.,") != ""
 
 
 def _disagree(one: float, other: float) -> bool:
@@ -227,6 +352,8 @@ def _checked(row: TradeRow) -> list[Problem]:
     found = []
     if row.exit_time_ns is not None and row.exit_time_ns < row.entry_time_ns:
         found.append(Problem(row.line, "exit_time", "lies before the entry"))
+    if row.signal_time_ns > row.entry_time_ns:
+        found.append(Problem(row.line, "signal_time", "lies after the entry"))
     if row.confidence is not None and not 0 <= row.confidence <= 1:
         found.append(Problem(row.line, "confidence", f"{row.confidence} is not between 0 and 1"))
     if row.return_fraction is None and row.won is None and row.exit_time_ns is not None:
@@ -244,79 +371,3 @@ def _checked(row: TradeRow) -> list[Problem]:
         if len(value) > most or not value.isprintable():
             found.append(Problem(row.line, name, f"more than {most} characters, or unprintable"))
     return found
-
-
-def signal_arguments(row: TradeRow) -> dict[str, object]:
-    """Arguments of the client's `signal`, from what was known at the entry only."""
-    arguments: dict[str, object] = {
-        "side": row.side,
-        "intent": "ENTRY",
-        "confidence": row.confidence,
-        "calibrated": row.calibrated,
-        "strength": row.strength,
-        "regime": row.regime,
-        "agreeing_model_count": row.agreeing_model_count,
-        "volatility": row.volatility,
-        "reference_price": row.entry_price,
-        "applied_threshold": row.applied_threshold,
-        "currency": row.currency,
-    }
-    return arguments | _envelope(row, row.entry_time_ns)
-
-
-def outcome_arguments(row: TradeRow) -> dict[str, object]:
-    """Arguments of the client's `outcome` of a closed trade. Raises ValueError for an open one."""
-    if row.exit_time_ns is None:
-        raise ValueError("an open trade has no outcome")
-    arguments: dict[str, object] = {
-        "status": "MATURED",
-        "side": row.side,
-        "return_fraction": row.return_fraction,
-        "won": row.won,
-        "pnl": row.pnl,
-        "fees": row.fees,
-        "quantity": row.quantity,
-        "entry_price": row.entry_price,
-        "exit_price": row.exit_price,
-        "exit_reason": row.exit_reason or 0,
-        "holding_time_s": (row.exit_time_ns - row.entry_time_ns) / 1e9,
-        "confidence_used": row.confidence,
-        "calibrated": row.calibrated,
-        "applied_threshold": row.applied_threshold,
-        "currency": row.currency,
-    }
-    return arguments | _envelope(row, row.exit_time_ns)
-
-
-def execution_arguments(row: TradeRow) -> list[tuple[str, dict[str, object]]]:
-    """("entry" or "exit", arguments of the client's `execution`), where price and quantity are."""
-    result: list[tuple[str, dict[str, object]]] = []
-    if row.quantity is None:
-        return result
-    other = "SELL" if row.side == "BUY" else "BUY"
-    for role, price, time, side in (
-        ("entry", row.entry_price, row.entry_time_ns, row.side),
-        ("exit", row.exit_price, row.exit_time_ns, other),
-    ):
-        if price is not None and time is not None:
-            fill: dict[str, object] = {
-                "side": side,
-                "quantity": row.quantity,
-                "price": price,
-                "intent": "ENTRY" if role == "entry" else "EXIT",
-                "currency": row.currency,
-            }
-            result.append((role, fill | _envelope(row, time)))
-    return result
-
-
-def _envelope(row: TradeRow, time_ns: int) -> dict[str, object]:
-    return {
-        "signal_id": row.signal_id,
-        "symbol": row.symbol,
-        "strategy": row.strategy,
-        "model_name": row.model_name,
-        "model_version": row.model_version,
-        "position_id": row.key,
-        "event_time_ns": time_ns,
-    }

@@ -32,12 +32,22 @@ _PAGE_BYTES_MAX = 4 << 20
 class Derived:
     """What a page of events means to a station: events to append (with ids that depend on nothing
     else, so that deriving them again writes nothing twice), and what it writes `also`, in the same
-    transaction; `then` is called once that is stored. can_wait: the cursor may be saved later."""
+    transaction; `then` is called once that is stored. can_wait: the cursor may be saved later.
+
+    A station that holds events back has *settled* all before the first that it holds
+    (`held_from`; 0 = it holds none): the cursor is saved there, so these come again after a
+    restart. cursor_waits: what it writes is stored now, but the cursor stays where it is, because
+    what the station remembers is not saved with it; so more will come again. `settle` writes how
+    far all is settled, in the same transaction; `settled` hears it once that is so."""
 
     appends: Sequence[Append] = field(default=())
     also: Callable[[Writer], None] | None = None
     then: Callable[[], None] | None = None
     can_wait: bool = False
+    held_from: int = 0
+    cursor_waits: bool = False
+    settle: Callable[[Writer, int], None] | None = None
+    settled: Callable[[int], None] | None = None
 
 
 class Station(Protocol):
@@ -59,7 +69,11 @@ class Station(Protocol):
 
 
 class StationRunner:
-    """Runs one station whenever its lease can be had."""
+    """Runs one station whenever its lease can be had.
+
+    rest_s: from a commit to the look at it, where less than a page waits. rest_share: how long it
+    rests after each step while the writer has work, as a share of what the step took: 1.0 leaves
+    the event path half of the time."""
 
     def __init__(
         self,
@@ -70,6 +84,9 @@ class StationRunner:
         telemetry: Telemetry,
         holder: str,
         monotonic: Callable[[], float],
+        *,
+        rest_s: float = _REST_S,
+        rest_share: float = 0.0,
     ) -> None:
         self._station = station
         self._store = store
@@ -81,13 +98,22 @@ class StationRunner:
         self._task: asyncio.Task[None] | None = None
         self._filter = EventFilter(kinds=station.kinds)
         self._pause_s = min(_RENEWAL_S, station.pulse_s or _RENEWAL_S)
-        # How far the log was read, the cursor that is saved, and since when they differ.
-        self._cursor = self._saved = 0
-        self._saved_s = 0.0
+        self._rest_s = rest_s
+        self._rest_share = rest_share
+        # How far the log was read, the cursor that is saved, how far the store says that all is
+        # settled, and since when.
+        self._cursor = self._saved = self._stored = 0
+        self._stored_s = 0.0
 
     def start(self) -> None:
         """Starts it. Call it inside the event loop."""
         self._task = asyncio.create_task(self._run())
+
+    @property
+    def lag(self) -> int:
+        """Events of the log that it has not looked at; while another sidecar runs it, those since
+        it ran here."""
+        return max(0, self._ingest.last_sequence - self._cursor)
 
     async def stop(self) -> None:
         """Ends it; the lease runs out by itself, or is given back when that is possible now."""
@@ -102,8 +128,8 @@ class StationRunner:
             try:
                 lease = await self._lease()
                 if lease is not None:
-                    self._cursor = self._saved = lease.cursor
-                    self._saved_s = self._monotonic()
+                    self._cursor = self._saved = self._stored = lease.cursor
+                    self._stored_s = self._monotonic()
                     self._station.start(lease.cursor)
                     await self._tail(lease)
             except TrimtabError as error:
@@ -133,9 +159,13 @@ class StationRunner:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._pause_s):
                         await self._ingest.beyond(self._cursor)
-                        await asyncio.sleep(_REST_S)
+                        await asyncio.sleep(self._rest_s if self.lag < _PAGE_SPAN else _REST_S)
+                start_s = self._monotonic()
                 if not await self._readers.read(self._step, lease):
                     return
+                if self._rest_share and self._ingest.events_buffered:
+                    took_s = self._monotonic() - start_s
+                    await asyncio.sleep(min(took_s * self._rest_share, _RENEWAL_S / 2))
         except asyncio.CancelledError:
             with contextlib.suppress(TrimtabError):
                 await self._readers.read(self._store.stations.release, lease)
@@ -146,7 +176,7 @@ class StationRunner:
         cursor = self._cursor
         page = self._store.events.tail(self._filter, cursor, _PAGE_SPAN, _PAGE_BYTES_MAX)
         is_new = page.through_sequence != cursor
-        if not is_new and self._station.pulse_s is None and cursor == self._saved:
+        if not is_new and self._station.pulse_s is None and cursor == self._stored:
             return True
         if page.pruned_sequence > cursor and is_new:
             self._telemetry.log_warning(
@@ -154,15 +184,38 @@ class StationRunner:
             )
         derived = self._station.derive(page.events)
         self._cursor = page.through_sequence
+        settled = derived.held_from - 1 if derived.held_from else self._cursor
         now_s = self._monotonic()
-        if derived.can_wait and (
-            self._cursor == self._saved or now_s - self._saved_s < _UNSAVED_S_MAX
+        if not derived.can_wait or (
+            settled != self._stored and now_s - self._stored_s >= _UNSAVED_S_MAX
         ):
-            return True
-        done = self._store.stations.advance(lease, self._cursor, derived.appends, derived.also)
+            if not self._store_derived(lease, derived, settled):
+                return False
+            self._stored, self._stored_s = settled, now_s
+        if derived.settled is not None:
+            derived.settled(settled)
+        return True
+
+    def _store_derived(self, lease: Lease, derived: Derived, settled: int) -> bool:
+        """Stores it in one transaction; False when the lease is another's."""
+
+        def also(writer: Writer) -> None:
+            if derived.also is not None:
+                derived.also(writer)
+            if derived.settle is not None:
+                derived.settle(writer, settled)
+
+        cursor = self._saved if derived.cursor_waits else settled
+        done = self._store.stations.advance(lease, cursor, derived.appends, also)
         if done is None:
             return False
-        self._saved, self._saved_s = self._cursor, now_s
+        self._saved = cursor
+        if any(one.rejections for one in done):
+            self._telemetry.log_warning(
+                "a station derived an event anew, and otherwise than before",
+                station=self._station.name,
+                count=sum(len(one.rejections) for one in done),
+            )
         self._ingest.heard(max((max(one.sequences, default=0) for one in done), default=0))
         if derived.then is not None:
             derived.then()

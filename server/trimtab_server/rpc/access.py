@@ -29,6 +29,11 @@ _METHODS: dict[str, dict[Allowing, str]] = {
         _READERS: "ListBreakers",
         OPERATORS: "SetTradingState TripBreaker ResetBreaker",
     },
+    "trimtab.v1.ReportService": {
+        _READERS: "GetLearningReport ListLearningReports GetBlockedOpportunityCost"
+        " GetGuardEffectiveness GetStrategyLeaderboard GetSignalDecay ComparePerformance"
+        " RunWhatIf RunWhatIfSweep",
+    },
     "trimtab.v1.AdminService": {_RECORDERS_AND_READERS: "GetServerInfo GetHealth"},
     # Probes and load balancers have no token, and learn nothing from it but ready or not.
     "grpc.health.v1.Health": {ANYBODY: "Check Watch List"},

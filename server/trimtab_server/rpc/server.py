@@ -13,6 +13,8 @@ from trimtab.v1 import (
     admin_service_pb2_grpc,
     event_service_pb2,
     event_service_pb2_grpc,
+    report_service_pb2,
+    report_service_pb2_grpc,
     signal_gate_service_pb2,
     signal_gate_service_pb2_grpc,
 )
@@ -21,12 +23,14 @@ from trimtab_server.loop.health import Health
 from trimtab_server.rpc.admin_service import AdminService
 from trimtab_server.rpc.event_service import EventService
 from trimtab_server.rpc.health_service import HealthService
+from trimtab_server.rpc.report_service import ReportService
 from trimtab_server.rpc.signal_gate_service import SignalGateService
 
 EVENT_SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
 ADMIN_SERVICE = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 GATE_SERVICE = signal_gate_service_pb2.DESCRIPTOR.services_by_name["SignalGateService"].full_name
-SERVICES = (ADMIN_SERVICE, EVENT_SERVICE, GATE_SERVICE)
+REPORT_SERVICE = report_service_pb2.DESCRIPTOR.services_by_name["ReportService"].full_name
+SERVICES = (ADMIN_SERVICE, EVENT_SERVICE, GATE_SERVICE, REPORT_SERVICE)
 
 _MESSAGE_OVERHEAD = 1 << 20
 
@@ -45,6 +49,7 @@ class GrpcServer:
         batch_bytes_max: int,
         *,
         with_reflection: bool,
+        reports: ReportService,
         tls: TlsKeys | None = None,
     ) -> None:
         """Binds `address` (host:port or unix:/path). Raises RuntimeError when it is taken."""
@@ -60,10 +65,12 @@ class GrpcServer:
         self._server = grpc.aio.server(interceptors=interceptors, options=options)
         self._events = events
         self._gate = gate
+        self._reports = reports
         self._health = health
         event_service_pb2_grpc.add_EventServiceServicer_to_server(events, self._server)
         signal_gate_service_pb2_grpc.add_SignalGateServiceServicer_to_server(gate, self._server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
+        report_service_pb2_grpc.add_ReportServiceServicer_to_server(reports, self._server)
         states = HealthService(health, SERVICES)
         health_pb2_grpc.add_HealthServicer_to_server(states, self._server)
         if with_reflection:
@@ -93,5 +100,6 @@ class GrpcServer:
         self._health.leave()
         self._events.leave()
         self._gate.leave()
+        self._reports.leave()
         await self._server.stop(grace_s)
         await self._health.stop()

@@ -18,6 +18,7 @@ from trimtab_server.store.database import open_database
 from trimtab_server.store.disk import DiskSpace, disk_space
 from trimtab_server.store.events import Events
 from trimtab_server.store.gate import Done, Gate, GateLimits
+from trimtab_server.store.ledger import LedgerTables
 from trimtab_server.store.refusals import DatabaseBusy
 from trimtab_server.store.retention import Pruned, first_kept, newest_time_ns, prune_some
 from trimtab_server.store.sqlite import SqliteDatabase
@@ -63,6 +64,7 @@ class Store:
         self.events = Events(self._database)
         self.stations = Stations(self._database, rejected_events_max, same_content, now_ns)
         self.gate = Gate(self._database, gate_limits, now_ns)
+        self.ledger = LedgerTables(self._database)
         # The logs that this one was restored from, newest first.
         self.former_log_ids: tuple[str, ...]
         self.log_id, self.former_log_ids = self._identity(new_log_id)

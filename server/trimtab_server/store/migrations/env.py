@@ -3,7 +3,8 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-import trimtab_server.store.tables  # noqa: F401  (fills SQLModel.metadata)
+import trimtab_server.store.ledger_tables
+import trimtab_server.store.tables  # noqa: F401  (both fill SQLModel.metadata)
 
 connection = context.config.attributes["connection"]
 context.configure(

@@ -1,0 +1,1 @@
+"""Results of reports as documents for a trader: one file a group of reports."""

@@ -1,0 +1,128 @@
+"""Simulated results over horizons, and markouts: where signals stood at several ages."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab_server.domain.ledger import CodeArray, FloatArray, IntArray
+from trimtab_server.store.ledger_columns import is_result, result_status, trading_day_s
+from trimtab_server.store.ledger_records import MARKOUT
+from trimtab_server.store.ledger_sources import Array
+
+_NS = 1e9
+_NOT_FILLED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Horizons:
+    """What signals would have made over fixed horizons, shape (m,), by row and age: row of the
+    signal in the Ledger; age_s, trading_days and calendar as in Markouts; returns after and before
+    costs; excursions and volatility until then. Only what has matured."""
+
+    row: IntArray
+    age_s: FloatArray
+    trading_days: CodeArray
+    calendar: CodeArray
+    calendars: tuple[str, ...]
+    return_fraction: FloatArray
+    gross: FloatArray
+    mfe: FloatArray
+    mae: FloatArray
+    volatility: FloatArray
+
+
+class Told(NamedTuple):
+    """Simulated results, shape (k,), with the row of their signal in a Ledger, and the markouts
+    behind them, shape (l,), with theirs. Calendars are keys; own lives have neither age."""
+
+    row: IntArray
+    age_ns: IntArray
+    trading_days: IntArray
+    calendar: IntArray
+    record: Array
+    markout_row: IntArray
+    markout: Array
+
+
+def told_of(row: IntArray, columns: dict[str, Array], tails: bytes) -> Told:
+    """The results of a chunk of rows; those of no signal (row -1) and those without an entry are
+    left out."""
+    record = columns["record"]
+    taken = (row >= 0) & (record["status"] != 0) & (record["flags"] & _NOT_FILLED == 0)
+    markout = np.frombuffer(tails, dtype=MARKOUT)
+    owner = np.repeat(np.arange(row.size), columns["tail_byte_count"] // MARKOUT.itemsize)
+    return Told(
+        row=row[taken],
+        age_ns=columns["age_ns"][taken],
+        trading_days=columns["trading_days"][taken],
+        calendar=columns["calendar_key"][taken],
+        record=record[taken],
+        markout_row=row[owner][taken[owner]],
+        markout=markout[taken[owner]],
+    )
+
+
+def markout_columns(told: list[Told]) -> dict[str, Array]:
+    """row, age_s, trading_days, calendar (a key) and return_fraction, by row and age. A markout
+    that was told comes before a horizon's own return of the same age."""
+    parts: dict[str, list[Array]] = {
+        name: [] for name in ("row", "age_ns", "trading_days", "calendar", "return_fraction")
+    }
+    for one in told:
+        parts["row"].append(one.markout_row)
+        for name in ("age_ns", "trading_days", "calendar", "return_fraction"):
+            parts[name].append(one.markout[name])
+    for one in told:
+        is_age = _is_horizon(one) & np.isfinite(one.record["gross"])
+        parts["row"].append(one.row[is_age])
+        for name in ("age_ns", "trading_days", "calendar"):
+            parts[name].append(getattr(one, name)[is_age])
+        parts["return_fraction"].append(one.record["gross"][is_age])
+    columns = {
+        name: np.concatenate(
+            [np.empty(0, dtype=np.float64 if name == "return_fraction" else np.int64), *arrays]
+        )
+        for name, arrays in parts.items()
+    }
+    columns["age_s"] = age_s(columns["age_ns"], columns["trading_days"], columns["calendar"])
+    # Stable: of the same row and age the first that was put in stays first.
+    keys = [columns[name] for name in ("calendar", "trading_days", "age_s", "row")]
+    order = np.lexsort(keys)
+    is_new = np.ones(order.size, dtype=np.bool_)
+    is_new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+    return {name: column[order[is_new]] for name, column in columns.items()}
+
+
+def horizon_columns(told: list[Told]) -> dict[str, Array]:
+    """The columns of Horizons, calendars as keys."""
+    empty = np.empty(0, dtype=np.int64)
+    kept = [_is_horizon(one) for one in told]
+
+    def joined(name: str) -> Array:
+        parts = [getattr(one, name)[mask] for one, mask in zip(told, kept, strict=True)]
+        return np.concatenate([empty, *parts])
+
+    def numbers(name: str) -> FloatArray:
+        parts = [one.record[name][mask] for one, mask in zip(told, kept, strict=True)]
+        return np.concatenate([empty.astype(np.float64), *parts])
+
+    columns = {name: joined(name) for name in ("row", "age_ns", "trading_days", "calendar")}
+    columns["age_s"] = age_s(columns["age_ns"], columns["trading_days"], columns["calendar"])
+    for name in ("return_fraction", "gross", "mfe", "mae", "volatility"):
+        columns[name] = numbers(name)
+    order = np.lexsort((columns["calendar"], columns["age_s"], columns["row"]))
+    return {name: column[order] for name, column in columns.items()}
+
+
+def age_s(age_ns: IntArray, trading_days: IntArray, calendar: IntArray) -> FloatArray:
+    """Ages in seconds; of trading days as many as they take on average, so that one age of one
+    calendar is one number."""
+    days: FloatArray = trading_days * trading_day_s(calendar)
+    return np.where(trading_days > 0, days, age_ns / _NS)
+
+
+def _is_horizon(told: Told) -> NDArray[np.bool_]:
+    is_aged: NDArray[np.bool_] = (told.age_ns != 0) | (told.trading_days != 0)
+    return is_aged & is_result(result_status(told.record))
