@@ -35,7 +35,12 @@ from trimtab_server.rpc.report_service import ReportService, ReportTerms
 from trimtab_server.rpc.shadow_events import shadow_append
 from trimtab_server.settings import Settings
 from trimtab_server.store.store import Store
-from trimtab_server.telemetry import METRIC_LEDGER_LAG, METRIC_WORKER_CALLERS, Telemetry
+from trimtab_server.telemetry import (
+    METRIC_LEDGER_LAG,
+    METRIC_WORKER_CALLERS,
+    METRIC_WORKERS,
+    Telemetry,
+)
 
 _PERIODS = {"off": 0, "hourly": HOUR_NS, "daily": DAY_NS}
 # Of the shadow's settings: how much, and whose prices.
@@ -95,6 +100,8 @@ class Learning:
         self._workers = _workers(settings, store, telemetry)
         words = "Callers whose reports are made, or wait."
         telemetry.observe(METRIC_WORKER_CALLERS, lambda: self._workers.caller_count, words)
+        words = "Worker processes that are there."
+        telemetry.observe(METRIC_WORKERS, lambda: self._workers.process_count, words)
         kept = KeptReports(settings.database_url)
         terms = ReportTerms(
             log_id=store.log_id,

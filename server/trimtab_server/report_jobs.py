@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trimtab_server.domain.cohorts import settled_ledger
 from trimtab_server.domain.decay import decay_curves
 from trimtab_server.domain.events import Violation
 from trimtab_server.domain.guards import guard_lines
@@ -61,11 +62,13 @@ _WEIGHTS = "model_weights"
 
 class Loaded(NamedTuple):
     """A scope as it was loaded: its times narrowed to what was asked, and how far the ledger had
-    come before."""
+    come before. settled: the ledger without simulated results of signals that are too young to be
+    counted: of those, what exits fast has one."""
 
     scope: LedgerScope
     through_sequence: int
     ledger: Ledger
+    settled: Ledger
     first_ns: int
     last_ns: int
     counts: LedgerCounts
@@ -133,9 +136,9 @@ class ReportJobs:
         rng = np.random.default_rng(SEED)
         match question.kind:
             case ReportKind.OPPORTUNITY:
-                return blocked_opportunity_cost(ledger, rng, level), ()
+                return blocked_opportunity_cost(loaded.settled, rng, level), ()
             case ReportKind.GUARDS:
-                return guard_lines(ledger, rng, level=level), ()
+                return guard_lines(loaded.settled, rng, level=level), ()
             case ReportKind.COMPARISON:
                 return performance_comparison(ledger, rng, level), ()
             case ReportKind.DECAY:
@@ -155,7 +158,7 @@ class ReportJobs:
         self, question: Question, loaded: Loaded, rng: np.random.Generator
     ) -> Leaderboard:
         return leaderboard(
-            loaded.ledger,
+            loaded.settled,
             self._groups(question.slices, loaded),
             rng,
             basis=LeaderboardBasis(question.basis),
@@ -184,7 +187,7 @@ class ReportJobs:
         if has_weights([asked]):
             predictions = self._reader().load_predictions(loaded.scope, loaded.ledger)
         paths = [f"scenario.changes[{index}]" for index in range(len(asked["changes"]))]
-        world = WhatIf(loaded.ledger, predictions)
+        world = WhatIf(loaded.settled, predictions)
         return scenario_result(world, asked, paths, question.scope.level)
 
     # -- sweeps ---------------------------------------------------------------------------------
@@ -194,7 +197,7 @@ class ReportJobs:
         predictions = None
         if job.has_predictions:
             predictions = self._reader().load_predictions(loaded.scope, loaded.ledger)
-        write_columns(Path(job.path), (loaded.ledger, predictions))
+        write_columns(Path(job.path), (loaded.settled, predictions))
         # From now on it reads what all of them read.
         self._kept = None
         return self._codec.sweep_head(self._head(job.scope, loaded, job.asked, ()))
@@ -235,10 +238,15 @@ class ReportJobs:
         # What is remembered makes room first.
         self._kept = kept = None
         ledger = reader.load(scope)
-        counts = ledger_counts(ledger, bounds.unattributed_fill_count, bounds.late_event_count)
+        counts = ledger_counts(
+            ledger,
+            bounds.unattributed_fill_count,
+            bounds.late_event_count,
+            bounds.unfollowed_count,
+        )
         times = ledger.signal_time_ns
         ends = (int(times[0]), int(times[-1])) if times.size else (0, 0)
-        loaded = Loaded(scope, through, ledger, *ends, counts)
+        loaded = Loaded(scope, through, ledger, settled_ledger(ledger), *ends, counts)
         if byte_count(ledger) <= self._kept_bytes_max:
             self._kept = loaded
         return loaded
@@ -271,6 +279,11 @@ def _limits(loaded: Loaded, when: Asked) -> tuple[str, ...]:
         found.append("there is no signal to enter in this scope")
     elif not counts.shadow_matured_count:
         found.append("no signal has a simulated result yet: its prices have to come first")
+    elif young := int(np.count_nonzero(loaded.ledger.has_shadow & ~loaded.settled.has_shadow)):
+        found.append(
+            f"{young:,} simulated results are left out of what is compared and added up: others of"
+            " their age are still open, and what exits fast is no fair sample"
+        )
     if counts.signal_count and counts.undecided_count == counts.signal_count:
         found.append("no signal has a decision: what blocking did cannot be told")
     return tuple(found)

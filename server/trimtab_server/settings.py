@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     )
 
     ledger: bool = Field(
-        True,
+        default=True,
         description="Follow every signal to its outcome; off = the log alone, no reports of it.",
     )
     lateness_s: float = Field(

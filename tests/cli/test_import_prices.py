@@ -58,6 +58,7 @@ def test_guards_and_blocked_signals_become_decisions(fake: FakeSidecar, tmp_path
     assert code == 0
     assert "guard volatility: 1 passed, 1 blocked, 1 not looked at; stateless, a maximum" in out
     assert "guard max_positions: 2 passed, 1 blocked, 0 not looked at; stateful" in out
+    assert "next: trimtab report guards --environment paper" in out
     assert "1 trades read (0 still open, 3 without confidence), 2 signals that were not" in out
     decisions = fake.events(kind="DECISION")
     assert [event.decision.action for event in decisions] == [1, 2, 2]
@@ -130,7 +131,8 @@ def test_one_file_may_hold_many_symbols(fake: FakeSidecar, tmp_path: Path) -> No
 
 
 def test_signals_without_a_plan_are_told(fake: FakeSidecar, tmp_path: Path) -> None:
-    """Nothing would end them; --holding-period says how long they are meant to be held."""
+    """The sidecar's default would end them; --holding-period says how long they are meant to be
+    held."""
     text = "symbol,entry_time,guard_a,decision\nAAPL,2024-01-01,block,blocked\n"
     trades = written(tmp_path / "t.csv", text)
     prices = str(folder_of_prices(tmp_path / "prices"))

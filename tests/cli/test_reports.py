@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.cli.report_server import ReportServer
-from trimtab_client import Client, EventBuilder
+from trimtab_client import Client, DeadlineExceeded, EventBuilder
 from trimtab_server.cli import app
 
 HOUR_NS = 3_600_000_000_000
@@ -211,6 +211,20 @@ def test_a_sweep_is_a_grid_shown_in_its_order(server: ReportServer) -> None:
     assert [one["index"] for one in plain["results"]] == list(range(6))
     assert (plain["done_count"], plain["scenario_count"]) == (6, 6)
     assert plain["head"]["log_id"] == "log-1"
+
+
+def test_a_report_that_takes_too_long_is_told(
+    server: ReportServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as an absent sidecar: what was waited for, and what to do."""
+
+    def late(client: Client, **told: Any) -> Any:
+        raise DeadlineExceeded("not taken in yet")
+
+    monkeypatch.setattr(Client, "get_guard_effectiveness", late)
+    code, _, err = run(server, "report", "guards")
+    assert code == 1
+    assert "the report was not ready in time (not taken in yet): ask again later" in err
 
 
 def test_no_sidecar_is_told_in_one_line(server: ReportServer) -> None:

@@ -7,6 +7,7 @@ with what the book finds; nothing of the book is used here but calendars and the
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isnan, log, nan
 
 from trimtab_server.domain.facts import (
@@ -139,12 +140,12 @@ class _Follower:
         if last is None:
             return Found(span, 2)
         done = self._result(span, last, last.close, last.close, to_close=True, time_ns=last.time_ns)
-        before: Bar | None = None
+        before: dict[bool, Bar] = {}
         for age, horizon in zip(self.model.ages, self.model.age_horizon, strict=True):
             bar = self.ages[age]
-            if bar is None or bar is before:
+            if bar is None or bar is before.get(age.age_ns > 0):
                 continue
-            before = bar
+            before[age.age_ns > 0] = bar
             if self.model.spans[horizon] == span:
                 done.markouts[age] = self.signal.side * (bar.close / self.entry - 1)
         return done
@@ -234,7 +235,7 @@ class _Follower:
             for each in self.closes
             if each.time_ns < bar.time_ns or (to_close and each is bar)
         ]
-        moves = [log(b / a) for a, b in zip(closes, closes[1:], strict=False)]
+        moves = [log(b / a) for a, b in pairwise(closes)]
         rise, fall = max(up) / self.entry - 1, 1 - min(down) / self.entry
         numbers = {
             "return_fraction": gross - half - fee - carry,

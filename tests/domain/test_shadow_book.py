@@ -2,14 +2,14 @@
 
 import random
 from collections.abc import Sequence
-from math import isnan, nan
+from math import isnan
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shadow_facts import LANE, a_lane
-from shadow_reference import Found, followed
 
+from tests.domain.shadow_facts import LANE, a_lane
+from tests.domain.shadow_reference import Found, followed
 from trimtab_server.domain.facts import Fact, SignalFact
 from trimtab_server.domain.fill_model import Age, FillModel
 from trimtab_server.domain.shadow_book import ShadowBook
@@ -41,12 +41,12 @@ def all_of(book: ShadowBook, facts: Sequence[Fact]) -> list[ShadowResult]:
 
 
 def words(results: Sequence[ShadowResult]) -> list[str]:
-    """Every bit of them, NaN too."""
-    return [repr(each) for each in results]
+    """Every bit of them, NaN too; in which order they were found is no part of it."""
+    return sorted(repr(each) for each in results)
 
 
 @given(seed=seeds, style=styles, model=st.sampled_from((MODEL, AT_CLOSE)))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_book_finds_what_the_slow_follower_finds(seed: int, style: str, model: FillModel) -> None:
     """Whatever the bars, plans, decisions and actions: status, prices, returns, costs, bounds,
     excursions, volatility, markouts and flags of every life and horizon."""
@@ -86,10 +86,10 @@ def agrees(result: ShadowResult, expected: Found) -> None:
 
 
 @given(seed=seeds, style=styles, cuts=st.lists(st.integers(1, 60), min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_cuts_and_restarts_change_no_bit(seed: int, style: str, cuts: list[int]) -> None:
-    """Facts cut anywhere, one by one too, with a dump and a load behind every cut: the same results
-    in the same order."""
+    """Facts cut anywhere, one by one too, with a dump and a load behind every cut: the same
+    results."""
     rng = random.Random(seed)
     facts = a_lane(rng, 60, style=style)
     # Some come late.
@@ -99,13 +99,13 @@ def test_cuts_and_restarts_change_no_bit(seed: int, style: str, cuts: list[int])
     expected = words(all_of(whole, facts))
     assert expected
     book, at, number = ShadowBook(MODEL, 25), 0, 0
-    found: list[str] = []
+    found: list[ShadowResult] = []
     while at < len(facts):
         size = cuts[number % len(cuts)]
-        found += words(book.take(facts[at : at + size], 0))
+        found += book.take(facts[at : at + size], 0)
         at, number = at + size, number + 1
         book = ShadowBook.load(MODEL, 25, book.dump())
-    assert found == expected
+    assert words(found) == expected
     counts = [(b.pending_count, b.unfollowed_count, b.late_bar_count) for b in (book, whole)]
     assert counts[0] == counts[1]
     assert book.dump() == ShadowBook.load(MODEL, 25, book.dump()).dump()
@@ -128,4 +128,4 @@ def test_lane_of_results_is_that_of_their_signals() -> None:
     results = all_of(ShadowBook(MODEL, 1_000), a_lane(random.Random(2)))
     assert {each.lane for each in results} == {LANE}
     assert len({each.event_id for each in results}) == len(results)
-    assert not any(each.return_fraction is nan for each in results if each.status == 1)
+    assert not any(isnan(each.return_fraction) for each in results if each.status == 1)

@@ -27,6 +27,8 @@ _SLICE = 64
 # context (None = without traces), answer
 Noted = tuple[str, str, str, str, int | None, int, Context | None, GateAnswer]
 
+# Reasons that depend on how earlier trades went.
+_OF_BREAKERS = frozenset({"BREAKER_OPEN", "PROBE_GRANTED", "PROBES_EXHAUSTED", "ASK_REQUIRED"})
 _current_traceparent = current_traceparent_source()
 
 
@@ -40,7 +42,8 @@ def decision_of(builder: EventBuilder, noted: Noted, wall_offset_ns: int) -> Eve
         result="PASS" if allowed else "BLOCK",
         version=str(answer.revision),
         reason=answer.words[:_REASON_CHARS_MAX],
-        memory="STATEFUL",
+        # States that operators set and thresholds do not depend on what was traded before.
+        memory="STATEFUL" if _OF_BREAKERS.intersection(answer.codes) else "STATELESS",
     )
     traceparent = ""
     if context is not None and _current_traceparent is not None:

@@ -141,8 +141,8 @@ def _say_prices(prices: Prices, found: Read) -> None:
     endless = sum(not row.has_plan for row in found.rows)
     if endless:
         typer.echo(
-            f"warning: {endless:,} rows tell no holding period, stop or target: what they would "
-            "have made is not known before their prices end; tell --holding-period",
+            f"warning: {endless:,} rows tell no holding period, stop or target: they are followed "
+            "for the sidecar's default_holding_days; --holding-period tells another time",
             err=True,
         )
 
@@ -257,3 +257,6 @@ def import_trades(
     )
     if done.refused:
         raise typer.Exit(1)
+    if found.guards:
+        run = f" --run-id {run_id}" if run_id else ""
+        typer.echo(f"next: trimtab report guards --environment {environment}{run}")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,7 +36,7 @@ from trimtab_server.cli.report_output import (
 from trimtab_server.cli.report_scope import HoursOption, LevelOption, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from trimtab_client import Client
@@ -80,8 +81,21 @@ def report(
             "after_sequence": client.get_stats().last_sequence,
             "timeout_s": TIMEOUT_S,
         }
-        response = ask(client, told)
+        with in_time():
+            response = ask(client, told)
     show_response(kind, response, chosen, output)
+
+
+@contextlib.contextmanager
+def in_time() -> Iterator[None]:
+    """Tells of a report that takes too long; else that would read as an absent sidecar. Exit 1."""
+    from trimtab_client import DeadlineExceeded
+
+    try:
+        yield
+    except DeadlineExceeded as error:
+        words = "ask again later, or for a shorter time (--hours, --start)"
+        raise fail(f"the report was not ready in time ({error.message}): {words}") from None
 
 
 def show_response(kind: str, response: Any, form: ReportFormat, output: Path | None) -> None:

@@ -24,7 +24,7 @@ from trimtab_server.cli.events import (
     fail,
     sidecar,
 )
-from trimtab_server.cli.report import TIMEOUT_S, report
+from trimtab_server.cli.report import in_time, report
 from trimtab_server.cli.report_output import (
     FormatOption,
     OutputOption,
@@ -176,10 +176,10 @@ def _sweep(
             scope=report_scope(**scope.arguments(client)),
             axes=grid,
             after_sequence=client.get_stats().last_sequence,
-            timeout_s=max(TIMEOUT_S, SWEEP_TIMEOUT_S),
+            timeout_s=SWEEP_TIMEOUT_S,
         )
         try:
-            with _progress() as tell:
+            with in_time(), _progress() as tell:
                 for message in stream:
                     if message.HasField("head"):
                         head = message.head

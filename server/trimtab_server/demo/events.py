@@ -37,6 +37,7 @@ from trimtab_server.demo.steps import (
 )
 
 DAY_S = 86_400.0
+_OF_BREAKERS = frozenset({"BREAKER_OPEN", "PROBE_GRANTED", "PROBES_EXHAUSTED"})
 CURRENCY = "USD"
 CALENDAR = "XNYS"
 """Of the holding periods, which are counted in trading days."""
@@ -80,7 +81,8 @@ def _gate_verdict(said: GateSaid) -> GuardVerdict:
         result="PASS" if said.allowed else "BLOCK",
         version=str(said.revision),
         reason=said.words,
-        memory="STATEFUL",
+        # What an operator orders does not depend on earlier trades; what a breaker does, does.
+        memory="STATEFUL" if _OF_BREAKERS.intersection(said.codes) else "STATELESS",
     )
 
 

@@ -99,8 +99,15 @@ class FillModel:
 
     @cached_property
     def ages(self) -> tuple[Age, ...]:
-        """The ages of markouts, each once, shortest first."""
-        return _sorted_ages(self.markout_ages)
+        """The ages of markouts, each once: wall times, then trading days, shortest first. Which of
+        a wall time and a trading day ends first, every entry decides anew."""
+        found = _sorted_ages(self.markout_ages)
+        return tuple(sorted(found, key=lambda age: age.trading_days > 0))
+
+    @cached_property
+    def wall_count(self) -> int:
+        """How many of the ages are wall times."""
+        return sum(age.age_ns > 0 for age in self.ages)
 
     @cached_property
     def age_horizon(self) -> tuple[int, ...]:

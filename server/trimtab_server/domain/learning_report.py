@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trimtab_server.domain.cohorts import settled_ledger
 from trimtab_server.domain.estimates import Estimate
 from trimtab_server.domain.guards import GuardEffect, GuardLine, guard_lines
 from trimtab_server.domain.leaderboard import Leaderboard, LeaderboardLine, leaderboard
@@ -43,11 +44,12 @@ def learning_report(
 ) -> LearningReport:
     """The report on these signals. trial_count: strategies that the log has ever seen."""
     comparison = performance_comparison(ledger, rng, level)
-    blocked = blocked_opportunity_cost(ledger, rng, level)
-    guards = guard_lines(ledger, rng, level=level)
+    settled = settled_ledger(ledger)
+    blocked = blocked_opportunity_cost(settled, rng, level)
+    guards = guard_lines(settled, rng, level=level)
     groups = field_groups(ledger, SliceField.STRATEGY)
-    board = leaderboard(ledger, groups, rng, trial_count=trial_count, level=level)
-    counts = ledger_counts(ledger, 0, 0)
+    board = leaderboard(settled, groups, rng, trial_count=trial_count, level=level)
+    counts = ledger_counts(ledger)
     return LearningReport(
         comparison=comparison,
         blocked=blocked,

@@ -245,9 +245,13 @@ class LedgerCounts:
 
 
 def ledger_counts(
-    ledger: Ledger, unattributed_fill_count: int, late_event_count: int
+    ledger: Ledger,
+    unattributed_fill_count: int = 0,
+    late_event_count: int = 0,
+    unfollowed_count: int = 0,
 ) -> LedgerCounts:
-    """The counts of these signals. The last two belong to the scope's engines, not to signals."""
+    """The counts of these signals. The last three belong to the scope's engines: who was not
+    followed is no pending one."""
 
     def count(mask: NDArray[np.bool_]) -> int:
         return int(np.count_nonzero(mask))
@@ -263,9 +267,9 @@ def ledger_counts(
         corrected_count=count(real == ResultStatus.CORRECTED),
         censored_count=count(real == ResultStatus.CENSORED),
         shadow_matured_count=count(ledger.has_shadow),
-        shadow_pending_count=count(shadow == ResultStatus.PENDING),
+        shadow_pending_count=max(0, count(shadow == ResultStatus.PENDING) - unfollowed_count),
         shadow_censored_count=count(shadow == ResultStatus.CENSORED),
-        unfollowed_count=count(shadow == ResultStatus.NONE),
+        unfollowed_count=unfollowed_count,
         unattributed_fill_count=unattributed_fill_count,
         late_event_count=late_event_count,
     )

@@ -85,7 +85,7 @@ class ShadowBook:
         return len(self._followed)
 
     def take(self, facts: Sequence[Fact], watermark_ns: int) -> list[ShadowResult]:
-        """What is settled by these facts, in the order in which it was.
+        """What is settled by these facts, by when it was known.
 
         facts: in order, late ones where they came. watermark_ns: before it no fact is expected;
         nothing is settled by it, because where it stands depends on how facts were cut into calls
@@ -106,9 +106,9 @@ class ShadowBook:
     # -- facts ------------------------------------------------------------------------------------
 
     def _take_price(self, fact: BarFact | TickFact) -> None:
-        states = self._states.get(fact.symbol)
-        if states is None or fact.corrects_id:
+        if fact.corrects_id:
             return
+        states = self._states.get(fact.symbol) or self._new_states(fact.symbol)
         is_late = False
         for state in states:
             if fact.time_ns < state.last_time_ns:
@@ -121,7 +121,8 @@ class ShadowBook:
             )
             if row is not None:
                 state.add(row)
-                self._touched[id(state)] = state
+                if state.is_followed:
+                    self._touched[id(state)] = state
         self.late_bar_count += is_late
 
     def _take_signal(self, fact: SignalFact) -> None:
@@ -133,10 +134,12 @@ class ShadowBook:
         if len(self._followed) >= self._pending_max:
             # Some of them may be settled by now.
             self._advance_all()
-        state = self._state(fact.symbol) if len(self._followed) < self._pending_max else None
-        if state is None:
+        states = self._states.get(fact.symbol) or self._new_states(fact.symbol)
+        if len(self._followed) >= self._pending_max or not states:
             self.unfollowed_count += 1
             return
+        state = states[0]
+        state.is_followed = True
         who = Identity(fact.lane, fact.signal_id, fact.strategy, fact.symbol, 0)
         self._followed[fact.key] = (who, state)
         state.waiting[fact.key] = waiting(fact, state)
@@ -196,15 +199,13 @@ class ShadowBook:
             if found is not None:
                 change(found)
 
-    def _state(self, symbol: str) -> SymbolState | None:
-        """The state that a new signal of this symbol joins; None when there are too many."""
-        states = self._states.get(symbol)
-        if states is None:
-            if self._state_count >= SYMBOLS_MAX:
-                return None
-            self._state_count += 1
-            states = self._states[symbol] = [SymbolState(np.zeros(0, dtype=self._dtype))]
-        return states[0]
+    def _new_states(self, symbol: str) -> list[SymbolState]:
+        """The states that a symbol's prices serve, from now on; none when there are too many."""
+        if self._state_count >= SYMBOLS_MAX:
+            return []
+        self._state_count += 1
+        states = self._states[symbol] = [SymbolState(np.zeros(0, dtype=self._dtype))]
+        return states
 
     # -- what is settled --------------------------------------------------------------------------
 
@@ -277,7 +278,7 @@ class ShadowBook:
             self._results += settled_results(
                 joined(closings),
                 lives,
-                state.rows,
+                state,
                 self._model,
                 lambda key: self._followed[key][0],
             )

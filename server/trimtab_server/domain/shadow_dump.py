@@ -35,6 +35,7 @@ def dumped(saved: Saved) -> bytes:
                     "symbol": symbol,
                     "factor": state.factor,
                     "paid": state.paid,
+                    "is_followed": state.is_followed,
                     "base": state.base,
                     "last": [state.last_time_ns, state.last_spread, state.last_price],
                     "waiting": [asdict(each) for each in state.waiting.values()],
@@ -74,6 +75,7 @@ def loaded(blob: bytes, version: str, life_type: np.dtype[np.void]) -> Saved:
         state.rows = np.frombuffer(rest, ROW, told["rows"], at).copy()
         at += row_bytes + life_bytes
         state.factor, state.paid, state.base = told["factor"], told["paid"], told["base"]
+        state.is_followed = told["is_followed"]
         state.last_time_ns, state.last_spread, state.last_price = told["last"]
         for each in told["waiting"]:
             state.waiting[each["key"]] = Waiting(**each)

@@ -171,8 +171,8 @@ def _age(state: SymbolState, lives: Any, clock_ns: int) -> None:
         state, lives[life], lives["age_from"][life, age], lives["age_ns"][life, age], clock_ns
     )
     known = np.flatnonzero(found.by_price | found.by_clock)
-    life, age, row = life[known], age[known], np.maximum(found.row[known], 0)
-    moved = _at(rows, "close", row) / lives["entry"][life] - 1
+    life, age, row = life[known], age[known], found.row[known]
+    moved = _at(rows, "close", np.maximum(row, 0)) / lives["entry"][life] - 1
     # Without a price since the entry it is the row before the first one: no new price.
     number = np.maximum(state.base + row, lives["first_row"][life] - 1)
     lives["age_row"][life, age] = number
@@ -272,7 +272,7 @@ def _ended(
     start_ns = np.maximum(_at(rows, "start", row), lives["entry_ns"][life])
     time_ns = np.where(at_start, start_ns, _at(rows, "time", row))
     has_plan = ~np.isnan(lives["stop"][life]) | ~np.isnan(lives["target"][life])
-    is_coarse = has_plan & (_at(rows, "coarse", row) > lives["coarse"][life])
+    is_coarse = has_plan & ~is_lost & (_at(rows, "coarse", row) > lives["coarse"][life])
     known_ns = np.where(by_barrier, _at(rows, "seen", row), due.known_ns[life])
     lives["is_open"][life] = False
     by_stop = np.where(exits.is_stop[life], STOP_LOSS, TAKE_PROFIT)

@@ -20,7 +20,7 @@ from trimtab_server.domain.shadow_result import (
     shadow_event_id,
 )
 from trimtab_server.domain.shadow_rows import Rows
-from trimtab_server.domain.shadow_state import NO_ROW, Lives, Waiting
+from trimtab_server.domain.shadow_state import NO_ROW, Lives, SymbolState, Waiting
 
 _YEAR_NS = 365 * DAY_NS
 _BPS = 1e-4
@@ -54,12 +54,13 @@ class _Money:
 def settled_results(
     closings: Closings,
     lives: Lives,
-    rows: Rows,
+    state: SymbolState,
     model: FillModel,
     identity: Callable[[int], Identity],
 ) -> Iterator[tuple[tuple[int, ...], ShadowResult]]:
     """A result for every closing, with what orders them: when it was settled, and by what."""
     of: Any = lives[closings.life]
+    rows = state.rows
     holding_ns = np.maximum(closings.time_ns - of["entry_ns"], 0)
     money = _money(closings, of, rows, model, holding_ns)
     up, down = _excursions(closings, of)
@@ -72,7 +73,7 @@ def settled_results(
         *(closings.time_ns, of["key"], closings.status, closings.span),
         *(money.net, money.optimistic, money.pessimistic, money.gross),
         *(money.spread, money.fee, money.carry),
-        *(np.where(tells, each, np.nan) for each in (up, down, _volatility(closings, of, rows))),
+        *(np.where(tells, each, np.nan) for each in (up, down, _volatility(closings, of, state))),
         np.where(is_filled, of["entry_ns"], 0),
         closings.flags | of["flags"] | np.where(is_filled, 0, NOT_FILLED),
         of["side"],
@@ -227,16 +228,16 @@ def _excursions(closings: Closings, of: Any) -> tuple[FloatArray, FloatArray]:
     return np.where(is_long, rise, fall), np.where(is_long, fall, rise)
 
 
-def _volatility(closings: Closings, of: Any, rows: Rows) -> FloatArray:
+def _volatility(closings: Closings, of: Any, state: SymbolState) -> FloatArray:
     """Standard deviation (ddof 1) of the log returns between the closes that were lived to, from
     that of the bar of entry on; NaN with fewer than three closes."""
     row = closings.row - ~closings.to_close
-    at = np.clip(row, 0, max(rows.size - 1, 0))
-    logs: Any = rows["logs"]
-    squares: Any = rows["squares"]
-    number = row - of["entry_row"]
-    if not rows.size:
+    if not state.rows.size:
         return np.full(row.size, np.nan)
+    at = np.clip(row, 0, state.rows.size - 1)
+    logs: Any = state.rows["logs"]
+    squares: Any = state.rows["squares"]
+    number = state.base + row - of["entry_row"]
     total, square = logs[at] - of["logs"], squares[at] - of["squares"]
     enough = number >= 2
     count = np.where(enough, number, 2)
@@ -248,10 +249,12 @@ class _Ages:
     """The markouts of lives that something is told of, shape (k,)."""
 
     def __init__(self, of: Any, model: FillModel) -> None:
-        number = of["age_row"]
-        before = np.column_stack((of["first_row"] - 1, number))[:, :-1]
-        # An age without a new price since the one before tells nothing.
-        is_new = (number != NO_ROW) & (number > np.maximum.accumulate(before, axis=1))
+        number, count = of["age_row"], model.wall_count
+        # An age without a new price since the one before of its kind tells nothing.
+        before = np.empty_like(number)
+        before[:, 1:] = number[:, :-1]
+        before[:, :1] = before[:, count : count + 1] = of["first_row"][:, None] - 1
+        is_new = (number != NO_ROW) & (number > before)
         self._returns = np.where(is_new, of["age_return"], np.nan).tolist()
         self._covered: list[list[tuple[int, tuple[int, int, str]]]] = [[] for _ in model.spans]
         for at, (age, span) in enumerate(zip(model.ages, model.age_horizon, strict=True)):

@@ -123,13 +123,14 @@ class SymbolState:
 
     rows: those kept, the first of them row `base` of the symbol; fresh: those that came since
     `settle`. factor: product of splits and rolls. paid: dividends of a unit as it was first. last_time_ns, last_spread, last_price (as told):
-    of the newest row, the spread of the newest that told one. deadline_ns: when, without another
+    of the newest row, the spread of the newest that told one. is_followed: whether there ever was a
+    signal; until then rows are not kept. deadline_ns: when, without another
     price, something is settled.
     """
 
     __slots__ = (
         *("factor", "paid", "base", "rows", "fresh", "last_time_ns", "last_spread"),
-        *("last_price", "waiting", "lives", "deadline_ns"),
+        *("last_price", "waiting", "lives", "deadline_ns", "is_followed"),
     )
 
     def __init__(self, lives: Lives) -> None:
@@ -143,6 +144,7 @@ class SymbolState:
         self.waiting: dict[int, Waiting] = {}
         self.lives = lives
         self.deadline_ns = NEVER_NS
+        self.is_followed = False
 
     @property
     def row_count(self) -> int:
@@ -151,7 +153,8 @@ class SymbolState:
 
     def add(self, row: FreshRow) -> None:
         """The newest price."""
-        self.fresh.append(row)
+        if self.is_followed:
+            self.fresh.append(row)
         self.last_time_ns, self.last_price = row.time_ns, row.close
         if row.spread >= 0:
             self.last_spread = row.spread
