@@ -25,6 +25,8 @@ from trimtab_server.settings_gate import (
     HoursSettings,
     ParameterSettings,
 )
+from trimtab_server.settings_reports import ReportSettings
+from trimtab_server.settings_shadow import ShadowSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ("README.md", "server/ARCHITECTURE.md")
@@ -58,6 +60,16 @@ def gate_table() -> str:
     return "\n".join([*lines, ""])
 
 
+def ledger_table() -> str:
+    """Every key of how signals are followed and reports are made: default, meaning."""
+    parts: dict[str, type[BaseModel]] = {"shadow": ShadowSettings, "reports": ReportSettings}
+    lines = ["| key | default | meaning |", "| --- | --- | --- |"]
+    for part, model in parts.items():
+        for name, field in model.model_fields.items():
+            lines.append(f"| `{part}.{name}` | {_default(field)} | {field.description} |")
+    return "\n".join([*lines, ""])
+
+
 def _by_kind(name: str) -> str:
     """The defaults of a breaker's key, where they depend on its kind."""
     kinds = {kind: uses[name] for kind, uses in KIND_DEFAULTS.items() if uses.get(name)}
@@ -69,6 +81,8 @@ def _by_kind(name: str) -> str:
 def _default(field: FieldInfo) -> str:
     """How a table shows a default: only what fits on a line."""
     value = field.default
+    if isinstance(value, tuple) and value and all(isinstance(each, str) for each in value):
+        value = ", ".join(value)
     told = value not in (None, "", PydanticUndefined) and isinstance(value, str | int | float)
     return f"`{value}`" if told else ""
 
@@ -90,6 +104,7 @@ def reasons_table() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "gate": gate_table,
+    "ledger": ledger_table,
     "reasons": reasons_table,
 }
 

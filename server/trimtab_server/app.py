@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from google.protobuf.duration_pb2 import Duration
 
 from trimtab.v1 import event_service_pb2
-from trimtab_server import __version__
+from trimtab_server import __version__, maintenance
 from trimtab_server.credentials import read_callers, tls_keys
 from trimtab_server.domain.events import EventKind
 from trimtab_server.domain.retention import kept_days
@@ -34,9 +34,6 @@ from trimtab_server.loop.readers import Readers
 from trimtab_server.loop.retention import Retention
 from trimtab_server.loop.signal_gate import SignalGate
 from trimtab_server.loop.stations import Station, StationRunner
-from trimtab_server.maintenance import Check, PrunedKind
-from trimtab_server.maintenance import examination as examine
-from trimtab_server.maintenance import prune as prune_log
 from trimtab_server.reports import EventQueries
 from trimtab_server.rpc.access import Access
 from trimtab_server.rpc.admin_service import AdminService, ServerFacts
@@ -118,9 +115,9 @@ def restore(settings: Settings, backup: Path | None) -> tuple[LogFacts, Path | N
     return done.log, done.kept_aside
 
 
-def prune(settings: Settings, *, dry_run: bool) -> Iterator[PrunedKind]:
+def prune(settings: Settings, *, dry_run: bool) -> Iterator[maintenance.PrunedKind]:
     """What the setting `retention` prunes now, kind by kind; with `dry_run` what it would."""
-    return prune_log(
+    return maintenance.prune(
         settings.database_url,
         settings.durability,
         _kept_days(settings),
@@ -130,9 +127,14 @@ def prune(settings: Settings, *, dry_run: bool) -> Iterator[PrunedKind]:
     )
 
 
-def examination(settings: Settings, *, full: bool) -> Iterator[Check]:
+def rebuild_ledger(settings: Settings) -> None:
+    """Has the ledger derived from the log again. Raises ConfigurationError and Unavailable."""
+    maintenance.rebuild_ledger(settings.database_url, settings.durability, time.monotonic)
+
+
+def examination(settings: Settings, *, full: bool) -> Iterator[maintenance.Check]:
     """The checks of `trimtab doctor`, as each is done."""
-    return examine(
+    return maintenance.examination(
         settings.database_url,
         full=full,
         durability=settings.durability,

@@ -45,7 +45,7 @@ from trimtab_server.telemetry import (
 _PERIODS = {"off": 0, "hourly": HOUR_NS, "daily": DAY_NS}
 # Of the shadow's settings: how much, and whose prices.
 _NOT_OF_THE_MODEL = {"pending_max", "price_source"}
-_CODEC = Codec(report_bytes, sweep_head_bytes, sweep_results_bytes)
+CODEC = Codec(report_bytes, sweep_head_bytes, sweep_results_bytes)
 # Of what a worker may take, what it may keep for the next question about the same scope.
 _KEPT_SHARE = 0.25
 # Threads of the ledger's station.
@@ -170,6 +170,6 @@ def _workers(settings: Settings, store: Store, telemetry: Telemetry) -> Workers:
     )
     kept_bytes_max = int(told.memory_bytes_max * _KEPT_SHARE)
     # By name: what it loads is too heavy for the serving process.
-    arguments = (settings.database_url, _CODEC, kept_bytes_max)
+    arguments = (settings.database_url, CODEC, kept_bytes_max)
     make = Maker("trimtab_server.report_jobs", "ReportJobs", arguments)
     return Workers(make, limits, telemetry)

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from trimtab_server.domain.events import EventKind
 from trimtab_server.errors import ConfigurationError, TrimtabError
-from trimtab_server.store.database import backend_of, open_database
+from trimtab_server.store.database import Database, backend_of, open_database
 from trimtab_server.store.disk import disk_space, file_system
 from trimtab_server.store.inspection import SQLITE_VERSION, Inspection, inspecting
+from trimtab_server.store.ledger import reset_ledger
 from trimtab_server.store.migrate import head_revision
 from trimtab_server.store.retention import SharedFile, prunable_count, prune_some
 from trimtab_server.store.sqlite import sqlite_path
@@ -79,12 +80,7 @@ def prune(
         return
     with inspecting(url) as inspection:
         _current(inspection)
-    database = (
-        SharedFile(url)
-        if backend_of(url) == "sqlite"
-        else open_database(url, durability, 1, 10.0, monotonic)
-    )
-    with closing(database):
+    with closing(_beside_a_sidecar(url, durability, monotonic)) as database:
         for kind, before_ns in limits.items():
             event_count = byte_count = 0
             while (some := prune_some(database, kind, before_ns)).event_count:
@@ -94,6 +90,25 @@ def prune(
                     break
                 time.sleep(_PAUSE_S)
             yield PrunedKind(kind, event_count, byte_count)
+
+
+def rebuild_ledger(url: str, durability: str, monotonic: Callable[[], float]) -> None:
+    """Empties the ledger; the sidecar that serves the database, or its next start, derives it again
+    from the log. Raises ConfigurationError when the database is not there, Unavailable when it
+    refuses."""
+    with inspecting(url) as inspection:
+        _current(inspection)
+    database = _beside_a_sidecar(url, durability, monotonic)
+    with closing(database), database.writing() as writer:
+        reset_ledger(writer)
+
+
+def _beside_a_sidecar(
+    url: str, durability: str, monotonic: Callable[[], float]
+) -> "SharedFile | Database":
+    if backend_of(url) == "sqlite":
+        return SharedFile(url)
+    return open_database(url, durability, 1, 10.0, monotonic)
 
 
 def _current(inspection: Inspection) -> None:

@@ -1,6 +1,7 @@
 """Made-up facts for the shadow: a lane, bars, ticks, signals, decisions."""
 
 import random
+from collections.abc import Sequence
 from math import nan
 from typing import Any
 
@@ -15,6 +16,9 @@ from trimtab_server.domain.facts import (
     TickFact,
     signal_key,
 )
+from trimtab_server.domain.fill_model import FillModel
+from trimtab_server.domain.shadow_book import ShadowBook
+from trimtab_server.domain.shadow_result import ShadowResult
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
@@ -30,7 +34,8 @@ def a_bar(time_ns: int, close: float, symbol: str = "ABC", **told: Any) -> BarFa
     """An hour's bar of which only the close is known."""
     fact = BarFact(
         *(LANE, time_ns, b"b", b"", symbol, HOUR_NS),
-        *(nan, nan, nan, close, nan, nan, False),
+        *(nan, nan, nan, close, nan, nan),
+        is_adjusted=False,
     )
     return fact._replace(**told)
 
@@ -93,11 +98,10 @@ def a_lane(rng: random.Random, bar_count: int = 120, *, style: str = "whole") ->
                 facts.append(_an_action(rng, end_ns - HOUR_NS + MINUTE_NS, symbol, price))
             if rng.random() < 0.85:
                 facts.append(_a_random_bar(rng, end_ns, symbol, price, style))
-        for symbol in price:
+        for symbol, last in price.items():
             if rng.random() < 0.3:
                 count += 1
-                made = _a_random_signal(rng, end_ns, f"s{count}", symbol, price[symbol])
-                facts += made
+                facts += _a_random_signal(rng, end_ns, f"s{count}", symbol, last)
     return sorted(facts, key=lambda fact: (fact.time_ns, _RANKS[type(fact)]))
 
 
@@ -159,3 +163,34 @@ def _a_random_signal(
     if rng.random() < 0.3:
         made.append(a_fill(time_ns + rng.choice((1, HOUR_NS, 40 * HOUR_NS)), name, symbol))
     return made
+
+
+def a_model(**told: Any) -> FillModel:
+    """Without horizons, which are told where they matter."""
+    return FillModel(**({"calendar": "24/7", "horizons": (), "markout_ages": ()} | told))
+
+
+def results(facts: Sequence[Fact], **told: Any) -> list[ShadowResult]:
+    """What a book with this model finds."""
+    return ShadowBook(a_model(**told), 100).take(facts, 0)
+
+
+def only(facts: Sequence[Fact], **told: Any) -> ShadowResult:
+    """The one result."""
+    (result,) = results(facts, **told)
+    return result
+
+
+def at(hours: float) -> int:
+    """So many hours after the start."""
+    return START_NS + round(hours * HOUR_NS)
+
+
+def closes(*prices: float, first: int = 1, **told: Any) -> list[Fact]:
+    """Hourly bars from hour `first` on of which only the close is known."""
+    return [a_bar(at(first + each), price, **told) for each, price in enumerate(prices)]
+
+
+def asked(hours: float = 1.0, **told: Any) -> list[Fact]:
+    """A signal that was decided at once."""
+    return [a_signal(at(hours), **told), a_decision(at(hours))]

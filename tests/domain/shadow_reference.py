@@ -101,7 +101,7 @@ class _Follower:
             model.entry == "open" and not isnan(first.open) and first.start_ns >= decided_ns
         )
         self.entry = first.open if self.at_open else first.close
-        self.entry_ns = max(first.start_ns, ready_ns) if self.at_open else first.time_ns
+        self.entry_ns = first.start_ns if self.at_open else first.time_ns
         self.first = first
         self.held = later if self.at_open else later[1:]
         self.closes = later

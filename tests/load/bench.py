@@ -24,12 +24,14 @@ from tests.load.gate import (
 )
 from tests.load.ingest import measure_ingest, measure_memory
 from tests.load.latency import measure_latency, measure_unary
+from tests.load.ledger import measure_day_report, measure_ledger_ingestion, measure_sweep
 from tests.load.machine import machine_facts
 from tests.load.postgres_ingest import measure_fleet, measure_postgres
 from tests.load.reading import measure_list
 from tests.load.record import measure_record
 from tests.load.spool import measure_spool
 from tests.load.table import Report
+from tests.load.what_if import measure_what_if
 from tests.postgres import EXTERNAL
 
 MEASUREMENTS: dict[str, Callable[[Bench, Report], None]] = {
@@ -46,6 +48,10 @@ MEASUREMENTS: dict[str, Callable[[Bench, Report], None]] = {
     "gate-call": measure_gate_call,
     "gate-ingest": measure_gate_beside_ingestion,
     "gate-watchers": measure_watchers,
+    "ledger": measure_ledger_ingestion,
+    "day-report": measure_day_report,
+    "what-if": measure_what_if,
+    "sweep": measure_sweep,
 }
 
 

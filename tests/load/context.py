@@ -132,9 +132,9 @@ class Bench:
         return folder
 
     def start(self, database: Path | str, environment: dict[str, str] | None = None) -> Sidecar:
-        """A sidecar with default settings (but for the environment) on a file or a URL, killed at
-        the end if it still runs."""
-        told = environment or {}
+        """A sidecar with default settings (but for the environment, and the ledger, which is off
+        unless that says otherwise) on a file or a URL, killed at the end if it still runs."""
+        told = {"TRIMTAB_LEDGER": "false"} | (environment or {})
         sidecar = Sidecar(database, environment=told, written=self.new_folder() / "sidecar")
         self._closing.callback(sidecar.kill)
         return sidecar.start()

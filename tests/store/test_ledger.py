@@ -29,7 +29,7 @@ from trimtab_server.domain.facts import BarFact, Lane, signal_key
 from trimtab_server.domain.ledger import LedgerScope, ResultStatus
 from trimtab_server.errors import NotFound
 from trimtab_server.store.learning_reports import LearningReport, keep_report
-from trimtab_server.store.ledger import SETTLED, STATION, TABLES, LaneCounts
+from trimtab_server.store.ledger import SETTLED, STATION, TABLES, LaneCounts, reset_ledger
 from trimtab_server.store.ledger_records import lane_key, name_key
 from trimtab_server.store.store import Store
 
@@ -51,7 +51,7 @@ def _rows(store: Store) -> dict[str, list[tuple[Any, ...]]]:
 
 def _reset(store: Store) -> None:
     with store._database.writing() as writer:
-        store.ledger.reset(writer)
+        reset_ledger(writer)
 
 
 def _all_facts() -> list[Any]:

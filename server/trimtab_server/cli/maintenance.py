@@ -122,6 +122,16 @@ def prune(
             typer.echo(f"{kind.name}: {event_count:,} events {words}")
 
 
+def rebuild_ledger(database: DatabaseOption = None, config: ConfigOption = None) -> None:
+    """Have the ledger derived from the log again, for instance under other settings of `shadow`;
+    beside a serving sidecar too. What retention has pruned cannot be followed again."""
+    from trimtab_server import app
+
+    with _refusals():
+        app.rebuild_ledger(load(config, {"database": database}))
+        typer.echo("the ledger is empty; the sidecar derives it again from the log")
+
+
 def doctor(
     full: Annotated[
         bool,

@@ -10,68 +10,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_server.domain.ledger import FloatArray, IntArray
+from trimtab_server.domain.segments import first_at_least
 
 BoolArray = NDArray[np.bool_]
-# Cells of rows times positions that are worked on at once.
-CELLS_MAX = 1 << 20
 
 
 class RunningExtremes:
-    """Highest high and lowest low from each position's first row on.
+    """Highest high and lowest low of stretches of rows, row by row.
 
-    high, low: shape (m,), no NaN. first: shape (n,), rows from 0 to m (m = none yet). Where all
-    begin at the same row, their extremes are one column. Tell at most CELLS_MAX cells where they
-    do not.
+    high, low: shape (m,), no NaN. first, stop: shape (n,), a position's rows, from first until
+    before stop (none where they are equal). Positions with the same stretch share the work.
     """
 
-    def __init__(self, high: FloatArray, low: FloatArray, first: IntArray) -> None:
-        self._count = high.size
-        self._offset = int(first.min()) if first.size else self._count
-        self._first = first
-        self._shared = bool((first == self._offset).all())
-        highs, lows = high[self._offset :], low[self._offset :]
-        if self._shared:
-            self._highest = np.maximum.accumulate(highs)[:, None]
-            self._lowest = np.minimum.accumulate(lows)[:, None]
-        else:
-            rows = np.arange(self._offset, self._count)[:, None]
-            is_held = rows >= first[None, :]
-            self._highest = np.maximum.accumulate(np.where(is_held, highs[:, None], -np.inf))
-            self._lowest = np.minimum.accumulate(np.where(is_held, lows[:, None], np.inf))
+    def __init__(self, high: FloatArray, low: FloatArray, first: IntArray, stop: IntArray) -> None:
+        self._first, self.stop = first, stop
+        stretches, of = np.unique(np.column_stack((first, stop)), axis=0, return_inverse=True)
+        begins, ends = stretches[:, 0], np.maximum(stretches[:, 1], stretches[:, 0])
+        offsets = np.concatenate(([0], np.cumsum(ends - begins)))
+        self._highest, self._lowest = np.empty(offsets[-1]), np.empty(offsets[-1])
+        told = zip(begins.tolist(), ends.tolist(), offsets.tolist(), strict=False)
+        for begin, end, offset in told:
+            here = slice(offset, offset + end - begin)
+            np.maximum.accumulate(high[begin:end], out=self._highest[here])
+            np.minimum.accumulate(low[begin:end], out=self._lowest[here])
+        # Where a position's first row lies in the arrays above.
+        self._offset = offsets[:-1][of.reshape(-1)]
 
     def touched(self, upper: FloatArray, lower: FloatArray) -> tuple[IntArray, IntArray]:
-        """The first row in which each price is reached from its position's first row on, m where it
-        is not. upper, lower: shape (n,), NaN = there is none."""
-        above = np.where(np.isnan(upper), np.inf, upper)
-        below = np.where(np.isnan(lower), -np.inf, lower)
-        if self._shared:
-            at_upper = np.searchsorted(self._highest[:, 0], above, "left")
-            at_lower = np.searchsorted(-self._lowest[:, 0], -below, "left")
-        else:
-            at_upper = np.count_nonzero(self._highest < above, axis=0)
-            at_lower = np.count_nonzero(self._lowest > below, axis=0)
-        return at_upper + self._offset, at_lower + self._offset
+        """The first row of each position in which the price is reached, `stop` where it is not.
+        upper, lower: shape (n,), NaN = there is none."""
+        begin, end = self._offset, self._offset + self.stop - self._first
+        back = self._first - begin
+        at_upper = first_at_least(self._highest, upper, begin, end)
+        at_lower = first_at_least(-self._lowest, -lower, begin, end)
+        return at_upper + back, at_lower + back
 
     def through(
         self, position: IntArray, row: IntArray, high: FloatArray, low: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Extremes of these positions up to and including a row each; where the row lies before
         the position's first, and at least, `high` and `low`. All of shape (k,)."""
-        is_held = row >= self._first[position]
-        if not is_held.any():
+        first = self._first[position]
+        held = np.flatnonzero(row >= first)
+        if not held.size:
             return high, low
-        at = np.where(is_held, row - self._offset, 0)
-        column = 0 if self._shared else position
-        highest = np.where(is_held, self._highest[at, column], -np.inf)
-        lowest = np.where(is_held, self._lowest[at, column], np.inf)
-        return np.maximum(highest, high), np.minimum(lowest, low)
+        at = (self._offset[position] + row - first)[held]
+        highest, lowest = high.copy(), low.copy()
+        highest[held] = np.maximum(highest[held], self._highest[at])
+        lowest[held] = np.minimum(lowest[held], self._lowest[at])
+        return highest, lowest
 
 
 @dataclass(frozen=True, slots=True)
 class BarrierExits:
-    """Per position, shape (n,): row of the exit (m = neither was touched), its price under middle
-    and under optimistic assumptions (NaN without an exit), whether it is the stop, and whether the
-    row holds both barriers and nothing tells which came first."""
+    """Per position, shape (n,): row of the exit (`stop` = neither was touched), its price under
+    middle and under optimistic assumptions (NaN without an exit), whether it is the stop, and
+    whether the row holds both barriers and nothing tells which came first."""
 
     row: IntArray
     price: FloatArray
@@ -96,7 +90,6 @@ def barrier_exits(
     both is left at the stop (optimistic: at the target), unless its open lies beyond one of them.
     A row that lies beyond a barrier as a whole, with no open, is left at its nearest price.
     """
-    count = high.size
     is_long = side > 0
     at_upper, at_lower = extremes.touched(
         np.where(is_long, target, stop), np.where(is_long, stop, target)
@@ -104,7 +97,7 @@ def barrier_exits(
     stop_row = np.where(is_long, at_lower, at_upper)
     target_row = np.where(is_long, at_upper, at_lower)
     row = np.minimum(stop_row, target_row)
-    hit = np.flatnonzero(row < count)
+    hit = np.flatnonzero(row < extremes.stop)
     price = np.full(row.size, np.nan)
     optimistic, is_stop = price.copy(), np.zeros(row.size, dtype=np.bool_)
     is_ambiguous = is_stop.copy()

@@ -5,12 +5,11 @@ Facts come in order; the lane's clock is the latest time among those taken. All 
 depends on facts and the clock at which each came alone, never on how they were cut into calls.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from trimtab_server.domain.barriers import CELLS_MAX, BoolArray
 from trimtab_server.domain.facts import (
     ActionFact,
     BarFact,
@@ -21,26 +20,43 @@ from trimtab_server.domain.facts import (
     TickFact,
 )
 from trimtab_server.domain.fill_model import FillModel
-from trimtab_server.domain.ledger import ENTRY
+from trimtab_server.domain.ledger import ENTRY, IntArray
 from trimtab_server.domain.shadow_dump import Saved, dumped, loaded
-from trimtab_server.domain.shadow_entry import WAIT_ROWS_MAX, Ends, Missed, entries, fill_lives
-from trimtab_server.domain.shadow_follow import Closings, advanced, delisted, joined
+from trimtab_server.domain.shadow_entry import (
+    WAIT_ROWS_MAX,
+    Ends,
+    Entered,
+    Missed,
+    entries,
+    new_lives,
+)
+from trimtab_server.domain.shadow_follow import (
+    Closings,
+    Followed,
+    advanced,
+    delisted,
+    followed,
+    joined,
+)
 from trimtab_server.domain.shadow_outcomes import Identity, missed_result, settled_results
 from trimtab_server.domain.shadow_result import ShadowResult
-from trimtab_server.domain.shadow_rows import bar_row, new_factor, tick_row
+from trimtab_server.domain.shadow_rows import Block, bar_row, block_of, new_factor, tick_row
 from trimtab_server.domain.shadow_state import (
     NEVER_NS,
     Lives,
     SymbolState,
     Waiting,
+    as_bytes,
+    chosen_lives,
+    joined_lives,
     life_dtype,
     next_deadline,
     waiting,
 )
 
 SYMBOLS_MAX = 100_000
-# Rows times lives up to which all lives are taken at once, whatever row they begin at.
-_FEW_CELLS = 1 << 15
+# Facts after which what they settle is told, so that no array grows with a call.
+_FACTS_MAX = 4_096
 _SPLIT, _DIVIDEND, _ROLL, _RENAME, _DELISTING = 1, 2, 3, 4, 5
 _Ordered = tuple[tuple[int, ...], ShadowResult]
 
@@ -92,13 +108,14 @@ class ShadowBook:
         (what it would settle, the next fact does).
         """
         clock_ns, takers = self._clock_ns, self._takers
-        for fact in facts:
-            if fact.time_ns > clock_ns:
-                self._clock_ns = clock_ns = fact.time_ns
-            take = takers.get(type(fact))
-            if take is not None:
-                take(fact)
-        self._advance_all()
+        for start in range(0, len(facts), _FACTS_MAX):
+            for fact in facts[start : start + _FACTS_MAX]:
+                if fact.time_ns > clock_ns:
+                    self._clock_ns = clock_ns = fact.time_ns
+                take = takers.get(type(fact))
+                if take is not None:
+                    take(fact)
+            self._advance_all()
         results, self._results = self._results, []
         results.sort(key=_order)
         return [result for _, result in results]
@@ -142,10 +159,10 @@ class ShadowBook:
         state.is_followed = True
         who = Identity(fact.lane, fact.signal_id, fact.strategy, fact.symbol, 0)
         self._followed[fact.key] = (who, state)
-        state.waiting[fact.key] = waiting(fact, state)
-        over_ns = fact.time_ns + self._model.decision_wait_ns
-        state.deadline_ns = min(state.deadline_ns, over_ns)
-        self._deadline_ns = min(self._deadline_ns, over_ns)
+        # It may be late: its decision is too then.
+        over_ns = self._clock_ns + self._model.decision_wait_ns
+        state.waiting[fact.key] = waiting(fact, state, over_ns)
+        self._look_after(state, over_ns)
 
     def _take_decision(self, fact: DecisionFact) -> None:
         if fact.corrects_id:
@@ -157,12 +174,19 @@ class ShadowBook:
             return
         state = followed[1]
         is_full = state.row_count - found.from_row >= WAIT_ROWS_MAX
-        if is_full or self._clock_ns > found.signal_ns + self._model.decision_wait_ns:
+        if is_full or self._clock_ns > found.over_ns:
             return
         found.spread, found.last_price = state.last_spread, state.last_price
         found.from_row = state.row_count
         found.ready_ns = max(fact.time_ns, found.signal_ns) + self._model.latency_ns
         found.decide(fact)
+        wait_ns = self._model.passive_wait_ns if self._model.is_passive else NEVER_NS
+        self._look_after(state, found.ready_ns + min(wait_ns, self._model.censor_after_ns))
+
+    def _look_after(self, state: SymbolState, deadline_ns: int) -> None:
+        """Behind that time the clock alone may settle something of this symbol."""
+        state.deadline_ns = min(state.deadline_ns, deadline_ns)
+        self._deadline_ns = min(self._deadline_ns, deadline_ns)
 
     def _take_fill(self, fact: FillFact) -> None:
         for key in (fact.key, *(key for key, _ in fact.allocations)):
@@ -183,7 +207,7 @@ class ShadowBook:
             elif fact.action == _DIVIDEND and np.isfinite(fact.cash_amount):
                 state.paid += fact.cash_amount * state.factor
             elif fact.action == _DELISTING:
-                self._advance(state)
+                self._advance([state])
                 self._delist(state)
         if fact.action == _DELISTING:
             self._state_count -= len(self._states.pop(fact.symbol))
@@ -194,7 +218,7 @@ class ShadowBook:
         """A correction matters until the signal has entered."""
         followed = self._followed.get(key)
         if followed is not None:
-            self._advance(followed[1])
+            self._advance([followed[1]])
             found = followed[1].waiting.get(key)
             if found is not None:
                 change(found)
@@ -212,55 +236,112 @@ class ShadowBook:
     def _advance_all(self) -> None:
         """Everything that the facts taken so far settle."""
         touched, self._touched = self._touched, {}
-        for state in touched.values():
-            self._advance(state)
         if self._clock_ns > self._deadline_ns:
             for states in self._states.values():
                 for state in states:
                     if self._clock_ns > state.deadline_ns:
-                        self._advance(state)
+                        touched[id(state)] = state
+        self._advance([*touched.values()])
+        if self._clock_ns > self._deadline_ns:
             self._deadline_ns = min(
                 (state.deadline_ns for states in self._states.values() for state in states),
                 default=NEVER_NS,
             )
 
-    def _advance(self, state: SymbolState) -> None:
-        if not (state.fresh or self._clock_ns > state.deadline_ns):
+    def _advance(self, states: Sequence[SymbolState]) -> None:
+        """What the clock and the fresh rows of these symbols settle."""
+        if not states:
             return
-        fresh_count, old_count = len(state.fresh), state.lives.size
-        state.settle()
-        self._enter(state)
-        if fresh_count * state.lives.size <= _FEW_CELLS:
-            self._follow(state, slice(None))
-        else:
-            self._follow(state, slice(0, old_count))
-            # Those that have just entered begin at a row each.
-            step = max(1, CELLS_MAX // max(1, state.rows.size))
-            for start in range(old_count, state.lives.size, step):
-                self._follow(state, slice(start, min(start + step, state.lives.size)))
-        if state.lives.size:
-            told: Any = state.lives
-            self._keep(state, told["is_open"] | told["is_left"].any(axis=1))
-        state.trim()
-        state.deadline_ns = next_deadline(state, self._model, self._clock_ns)
-        self._deadline_ns = min(self._deadline_ns, state.deadline_ns)
-
-    def _enter(self, state: SymbolState) -> None:
-        """Waiting signals whose price has come enter; others are given up."""
-        entered = []
-        for found in [*entries(state, self._model, self._clock_ns)]:
-            if isinstance(found, Missed):
-                self._miss(state, found)
-                continue
-            entered.append(found)
-            del state.waiting[found[0].key]
+        block = block_of([(state.rows, state.base, state.fresh) for state in states])
+        bounds = zip(states, block.start.tolist(), block.stop.tolist(), strict=True)
+        for state, start, stop in bounds:
+            state.rows, state.fresh = block.rows[start:stop], []
+        entered = [*self._entered(states)]
+        picked = [each.symbol for each in entered]
+        looks = [self._look(state, block, at) for at, state in enumerate(states)]
+        # Those to look at, state by state, then those that have just entered.
+        parts = [chosen_lives(s.lives, look) for s, look in zip(states, looks, strict=True)]
+        symbol = np.repeat(np.arange(len(states)), [look.size for look in looks])
         if entered:
-            # Joining two tables would compare their columns one by one.
-            count = state.lives.size
-            lives = np.empty(count + len(entered), dtype=self._dtype)
-            lives[:count] = state.lives
-            fill_lives(lives[count:], entered, state, self._model, self._ends)
-            state.lives = lives
+            parts.append(new_lives(entered, block, self._model, self._ends, self._dtype))
+            symbol = np.concatenate((symbol, picked))
+        lives = joined_lives(parts, self._dtype)
+        if lives.size:
+            is_new = np.arange(lives.size) >= lives.size - len(entered)
+            these = followed(lives, symbol, is_new, block)
+            closings = advanced(these, self._model, self._clock_ns)
+            if closings:
+                self._tell(joined(closings), these)
+        self._put_back(states, looks, lives, picked)
+        for state in states:
+            state.trim()
+            state.deadline_ns = NEVER_NS
+            self._look_after(state, next_deadline(state, self._model, self._clock_ns))
+
+    def _entered(self, states: Sequence[SymbolState]) -> Iterator[Entered]:
+        """Waiting signals whose price has come; others are given up."""
+        for at, state in enumerate(states):
+            if not state.waiting:
+                continue
+            for found in [*entries(state, self._model, self._clock_ns)]:
+                if isinstance(found, Missed):
+                    self._miss(state, found)
+                else:
+                    del state.waiting[found[0].key]
+                    yield Entered(at, *found)
+
+    def _look(self, state: SymbolState, block: Block, at: int) -> IntArray:
+        """The lives of a symbol of which something may be settled; the others live on."""
+        lives: Any = state.lives
+        if not lives.size:
+            return np.empty(0, dtype=np.int64)
+        fresh, stop = int(block.fresh[at]), int(block.stop[at])
+        if fresh == stop:
+            return np.flatnonzero(lives["next_ns"] < self._clock_ns)
+        rows: Any = block.rows[fresh:stop]
+        top, bottom = float(rows["high"].max()), float(rows["low"].min())
+        latest_ns = max(self._clock_ns, int(block.reach[stop - 1]))
+        is_touched = (lives["high_limit"] <= top) | (lives["low_limit"] >= bottom)
+        is_due = (lives["next_ns"] < latest_ns) | (lives["due_ns"] <= latest_ns)
+        is_looked_at = is_due | is_touched
+        lives["highest"] = np.where(
+            is_looked_at, lives["highest"], np.maximum(lives["highest"], top)
+        )
+        lives["lowest"] = np.where(
+            is_looked_at, lives["lowest"], np.minimum(lives["lowest"], bottom)
+        )
+        return np.flatnonzero(is_looked_at)
+
+    def _put_back(
+        self,
+        states: Sequence[SymbolState],
+        looks: Sequence[IntArray],
+        lives: Lives,
+        picked: Sequence[int],
+    ) -> None:
+        """The lives that were looked at and those that entered, without those of which all is told
+        now."""
+        told: Any = lives
+        is_kept = told["is_open"] | told["is_left"].any(axis=1)
+        for key in told["key"][~is_kept].tolist():
+            del self._followed[key]
+        ends = np.cumsum([look.size for look in looks])
+        fresh: IntArray = np.flatnonzero(is_kept[ends[-1] :]) + ends[-1]
+        owners = np.asarray(picked, dtype=np.int64)[fresh - ends[-1]]
+        bounds = np.searchsorted(owners, np.arange(len(states) + 1))
+        for at, (state, look) in enumerate(zip(states, looks, strict=True)):
+            begin, end = int(ends[at]) - look.size, int(ends[at])
+            as_bytes(state.lives)[look] = as_bytes(lives[begin:end])
+            gone = look[~is_kept[begin:end]]
+            come = fresh[bounds[at] : bounds[at + 1]]
+            if gone.size or come.size:
+                stays = np.ones(state.lives.size, dtype=np.bool_)
+                stays[gone] = False
+                those = (chosen_lives(state.lives, stays), chosen_lives(lives, come))
+                state.lives = joined_lives(those, self._dtype)
+
+    def _tell(self, closings: Closings, these: Followed) -> None:
+        self._results += settled_results(closings, these, self._model, self._followed)
 
     def _miss(self, state: SymbolState, missed: Missed) -> None:
         key = missed.waiting.key
@@ -268,37 +349,18 @@ class ShadowBook:
         who, _ = self._followed.pop(key)
         self._results.append(missed_result(missed, self._model, who))
 
-    def _follow(self, state: SymbolState, part: slice) -> None:
-        lives: Lives = state.lives[part]
-        if lives.size:
-            self._tell(state, lives, advanced(state, lives, self._model, self._clock_ns))
-
-    def _tell(self, state: SymbolState, lives: Lives, closings: list[Closings]) -> None:
-        if closings:
-            self._results += settled_results(
-                joined(closings),
-                lives,
-                state,
-                self._model,
-                lambda key: self._followed[key][0],
-            )
-
-    def _keep(self, state: SymbolState, is_kept: BoolArray) -> None:
-        """Forgets the lives of which all is told."""
-        if not is_kept.all():
-            told: Any = state.lives
-            for key in told["key"][~is_kept].tolist():
-                del self._followed[key]
-            state.lives = state.lives[is_kept]
-
     def _delist(self, state: SymbolState) -> None:
         """The last price is all that there will ever be: everything ends at it."""
         now_ns = self._clock_ns
         for one in [*state.waiting.values()]:
             self._miss(state, Missed(one, is_censored=True, time_ns=now_ns, known_ns=now_ns))
-        if state.lives.size:
-            self._tell(state, state.lives, delisted(state, state.lives, now_ns))
-            self._keep(state, np.zeros(state.lives.size, dtype=np.bool_))
+        count = state.lives.size
+        if count:
+            block = block_of([(state.rows, state.base, [])])
+            nobody = np.zeros(count, dtype=np.bool_)
+            these = followed(state.lives, np.zeros(count, dtype=np.int64), nobody, block)
+            self._tell(delisted(these, now_ns), these)
+            self._put_back([state], [np.arange(count)], state.lives, [])
 
     # -- over a restart ---------------------------------------------------------------------------
 
@@ -310,7 +372,8 @@ class ShadowBook:
                 (self._clock_ns, self.unfollowed_count, self.late_bar_count),
                 self._states,
                 self._followed,
-            )
+            ),
+            self._dtype,
         )
 
     @classmethod

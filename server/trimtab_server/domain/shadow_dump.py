@@ -1,5 +1,6 @@
 """A shadow book as bytes: a line of JSON, then rows and lives as raw arrays."""
 
+import hashlib
 import json
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -23,8 +24,8 @@ class Saved(NamedTuple):
     followed: dict[int, tuple[Identity, SymbolState]]
 
 
-def dumped(saved: Saved) -> bytes:
-    """The bytes. The rows must be settled."""
+def dumped(saved: Saved, life_type: np.dtype[np.void]) -> bytes:
+    """The bytes. No row may be fresh."""
     arrays: list[bytes] = []
     states = []
     for symbol, those in saved.states.items():
@@ -46,7 +47,7 @@ def dumped(saved: Saved) -> bytes:
             )
             arrays += (state.rows.tobytes(), state.lives.tobytes())
     head = {
-        "format": _FORMAT,
+        "format": _format(life_type),
         "version": saved.version,
         "numbers": saved.numbers,
         "states": states,
@@ -61,10 +62,10 @@ def loaded(blob: bytes, version: str, life_type: np.dtype[np.void]) -> Saved:
         head: Any = json.loads(line)
     except ValueError as error:
         raise ValueError("this is no dump of a shadow book") from error
-    if not isinstance(head, dict) or head.get("format") != _FORMAT:
-        raise ValueError("this is a dump of another kind of book")
-    if head["version"] != version:
+    if isinstance(head, dict) and head.get("version", version) != version:
         raise ValueError(f"this book follows {head['version']}, not {version}")
+    if not isinstance(head, dict) or head.get("format") != _format(life_type):
+        raise ValueError("this is a dump of another kind of book")
     saved = Saved(version, tuple(head["numbers"]), {}, {})
     at = 0
     for told in head["states"]:
@@ -83,6 +84,12 @@ def loaded(blob: bytes, version: str, life_type: np.dtype[np.void]) -> Saved:
         for key, lane, *names in told["followers"]:
             saved.followed[key] = (Identity(Lane(*lane), *names), state)
     return saved
+
+
+def _format(life_type: np.dtype[np.void]) -> str:
+    """Changes with the layout of the arrays."""
+    layout = repr((ROW.descr, life_type.descr)).encode()
+    return f"{_FORMAT}-{hashlib.blake2b(layout, digest_size=8).hexdigest()}"
 
 
 def _keys(state: SymbolState) -> list[int]:

@@ -10,7 +10,8 @@ import numpy as np
 from trimtab_server.domain.fill_model import Age, FillModel
 from trimtab_server.domain.ledger import IntArray
 from trimtab_server.domain.shadow_result import MAKER
-from trimtab_server.domain.shadow_state import NEVER_NS, NO_ROW, SymbolState, Waiting
+from trimtab_server.domain.shadow_rows import Block
+from trimtab_server.domain.shadow_state import NEVER_NS, NO_ROW, Lives, SymbolState, Waiting
 
 # Rows that are kept for a signal that has not entered: its wait is over then.
 WAIT_ROWS_MAX = 65_536
@@ -71,11 +72,10 @@ def entries(
     for each in state.waiting.values():
         since_ns = 0
         if not each.ready_ns:
-            over_ns = each.signal_ns + model.decision_wait_ns
             is_full = state.row_count - each.from_row >= WAIT_ROWS_MAX
-            if clock_ns <= over_ns and not is_full:
+            if clock_ns <= each.over_ns and not is_full:
                 continue
-            each.ready_ns, since_ns = each.signal_ns + model.latency_ns, over_ns
+            each.ready_ns, since_ns = each.signal_ns + model.latency_ns, each.over_ns
         first = _first_row(rows, max(0, each.from_row - state.base), each.ready_ns)
         last_ns = each.ready_ns + model.censor_after_ns
         if first < rows.size and int(rows["seen"][first]) <= last_ns:
@@ -111,9 +111,12 @@ def _is_whole(rows: Any, at: int, waiting: Waiting, model: FillModel) -> bool:
 
 
 def _taker(rows: Any, at: int, waiting: Waiting, model: FillModel) -> Entry:
-    opened = float(rows["open"][at])
-    is_bar = bool(rows["interval"][at])
-    if model.at_open and is_bar and opened > 0 and _is_whole(rows, at, waiting, model):
+    """At the open of a bar that starts after the decision, when the order arrives in the first
+    tenth of it at the latest; else at the close."""
+    opened, interval = float(rows["open"][at]), int(rows["interval"][at])
+    is_early = 10 * (waiting.ready_ns - int(rows["start"][at])) <= interval
+    is_whole = is_early and _is_whole(rows, at, waiting, model)
+    if model.at_open and interval and opened > 0 and is_whole:
         return Entry(at, at_open=True, price=opened)
     return Entry(at, at_open=False, price=float(rows["close"][at]))
 
@@ -165,21 +168,27 @@ def _limit(rows: Any, at: int, waiting: Waiting) -> float:
     return opened if opened > 0 else float(rows["close"][at])
 
 
-def fill_lives(
-    lives: Any,
-    entered: Sequence[tuple[Waiting, Entry]],
-    state: SymbolState,
-    model: FillModel,
-    ends: Ends,
-) -> None:
-    """Writes signals that entered into rows of the table of lives, one each."""
-    those, how = [one for one, _ in entered], [entry for _, entry in entered]
-    at = np.array([entry.row for entry in how])
+class Entered(NamedTuple):
+    """A signal that enters. symbol: position of its symbol in the block."""
+
+    symbol: int
+    waiting: Waiting
+    entry: Entry
+
+
+def new_lives(
+    entered: Sequence[Entered], block: Block, model: FillModel, ends: Ends, dtype: Any
+) -> Lives:
+    """The rows of the table of lives for signals that enter, one each; at least one."""
+    lives: Any = np.empty(len(entered), dtype=dtype)
+    symbol, those, how = zip(*entered, strict=True)
+    position = np.array([entry.row for entry in how]) + block.start[list(symbol)]
     at_open = np.array([entry.at_open for entry in how])
-    rows: Any = state.rows[at]
-    number = state.base + at
-    ready_ns = np.array([one.ready_ns for one in those])
-    entry_ns = np.where(at_open, np.maximum(rows["start"], ready_ns), rows["time"])
+    rows: Any = block.rows[position]
+    number = position + block.shift[list(symbol)]
+    # A position that was opened with a bar ends with one, whatever the latency: two days held are
+    # two bars of a day.
+    entry_ns = np.where(at_open, rows["start"], rows["time"])
     for name in _FROM_WAITING:
         lives[name] = [getattr(one, name) for one in those]
     price = np.array([entry.price for entry in how])
@@ -196,19 +205,25 @@ def fill_lives(
     taken = np.where(is_quoted, rows["spread"], spread)
     lives["entry_spread"] = np.where(is_maker, 0.0, taken)
     lives["entry_ns"], lives["entry_row"] = entry_ns, number
-    lives["first_row"] = lives["next_row"] = number + ~at_open
+    lives["first_row"] = number + ~at_open
     lives["is_adjusted"], lives["entry_factor"] = rows["is_adjusted"], rows["factor"]
     plan_factor = np.where(rows["is_adjusted"], 1.0, [one.factor for one in those])
     lives["stop"] = plan_factor * [one.stop_price for one in those]
     lives["target"] = plan_factor * [one.target_price for one in those]
+    is_long = lives["side"] > 0
+    above = np.where(is_long, lives["target"], lives["stop"])
+    below = np.where(is_long, lives["stop"], lives["target"])
+    lives["high_limit"] = np.where(np.isnan(above), np.inf, above)
+    lives["low_limit"] = np.where(np.isnan(below), -np.inf, below)
     lives["logs"], lives["squares"] = rows["logs"], rows["squares"]
     # The row before is kept, unless there never was one.
-    before = at - at_open
-    coarse: Any = state.rows["coarse"]
-    lives["coarse"] = np.where(before >= 0, coarse[np.maximum(before, 0)], 0)
+    before = position - at_open
+    coarse: Any = block.rows["coarse"][before]
+    lives["coarse"] = np.where(before >= block.start[list(symbol)], coarse, 0)
     lives["paid"] = rows["paid"]
     _fill_size(lives, those, price / rows["factor"], rows["volume"], model)
     _fill_ends(lives, those, entry_ns.tolist(), rows["time"].tolist(), model, ends)
+    return lives  # type: ignore[no-any-return]
 
 
 _FROM_WAITING = (

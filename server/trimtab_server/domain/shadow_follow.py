@@ -11,6 +11,7 @@ import numpy as np
 from trimtab_server.domain.barriers import BoolArray, RunningExtremes, barrier_exits
 from trimtab_server.domain.fill_model import FillModel
 from trimtab_server.domain.ledger import FloatArray, IntArray
+from trimtab_server.domain.segments import first_above, first_at_least
 from trimtab_server.domain.shadow_result import (
     AMBIGUOUS,
     CENSORED,
@@ -21,14 +22,14 @@ from trimtab_server.domain.shadow_result import (
     TAKE_PROFIT,
     TIME,
 )
-from trimtab_server.domain.shadow_rows import Rows
-from trimtab_server.domain.shadow_state import NEVER_NS, NO_ROW, Lives, SymbolState
+from trimtab_server.domain.shadow_rows import Block
+from trimtab_server.domain.shadow_state import NEVER_NS, NO_ROW, Lives, set_next
 
 
 @dataclass(slots=True)
 class Closings:
     """Shape (k,) each. life: position in the table. span: of the horizon, NO_ROW = the own life.
-    row: among the rows kept; to_close: whether its close was lived to. price, optimistic: of the
+    row: in the block; to_close: whether its close was lived to. price, optimistic: of the
     exit, in the units of the rows. highest, lowest: while held, without the exit's own row where
     its close was not lived to. rank: 0 = settled by a price, 1 = by the clock."""
 
@@ -54,6 +55,52 @@ def joined(parts: list[Closings]) -> Closings:
     return Closings(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Lives and the rows that they follow. Shape (n,): start, stop: the rows of each one's symbol;
+    first: the first one that counts for it; shift: as of the block. extremes: since what was lived
+    through before."""
+
+    lives: Any
+    block: Block
+    start: IntArray
+    stop: IntArray
+    first: IntArray
+    shift: IntArray
+    extremes: RunningExtremes
+
+    def at(self, name: str, row: IntArray) -> Any:
+        """That column at these rows."""
+        column: Any = self.block.rows[name]
+        return column[np.clip(row, 0, column.size - 1)]
+
+
+def followed(lives: Lives, symbol: IntArray, is_new: BoolArray, block: Block) -> Followed:
+    """These lives on the rows of the block. is_new: of those that have just entered, rows that are
+    not fresh may count too."""
+    told: Any = lives
+    rows: Any = block.rows
+    start, stop = block.start[symbol], block.stop[symbol]
+    shift = block.shift[symbol]
+    first = np.maximum(told["first_row"] - shift, start)
+    since = np.minimum(np.where(is_new, first, np.maximum(block.fresh[symbol], first)), stop)
+    extremes = RunningExtremes(rows["high"], rows["low"], since, stop)
+    return Followed(lives, block, start, stop, first, shift, extremes)
+
+
+def advanced(these: Followed, model: FillModel, clock_ns: int) -> list[Closings]:
+    """What is settled of these lives as of the lane's clock. The table is brought up to date: ages
+    and extremes, what is settled is no more open or left."""
+    lives = these.lives
+    found = [_ended(these, model, clock_ns), _matured(these, clock_ns)]
+    everyone = np.arange(lives.size)
+    lives["highest"], lives["lowest"] = these.extremes.through(
+        everyone, these.stop - 1, lives["highest"], lives["lowest"]
+    )
+    set_next(lives, model, clock_ns)
+    return [each for each in found if each is not None]
+
+
 @dataclass(slots=True)
 class _Settled:
     """Where prices stood at the end of spans, shape (k,): row, whether that is known, and whether
@@ -67,79 +114,55 @@ class _Settled:
     begin: IntArray
 
 
-def advanced(state: SymbolState, lives: Lives, model: FillModel, clock_ns: int) -> list[Closings]:
-    """What is settled of these lives as of the lane's clock. The table is brought up to date: ages
-    and extremes, what is settled is no more open or left. The rows must be settled."""
-    told: Any = lives
-    rows: Any = state.rows
-    first = np.minimum(np.maximum(told["next_row"] - state.base, 0), rows.size)
-    extremes = RunningExtremes(rows["high"], rows["low"], first)
-    closings = [
-        each
-        for each in (
-            _ended(state, told, extremes, model, clock_ns),
-            _matured(state, told, extremes, clock_ns),
-        )
-        if each is not None
-    ]
-    everyone = np.arange(told.size)
-    if rows.size:
-        told["highest"], told["lowest"] = extremes.through(
-            everyone, np.full(told.size, rows.size - 1), told["highest"], told["lowest"]
-        )
-    told["next_row"] = np.maximum(told["next_row"], state.base + rows.size)
-    return closings
-
-
 def _settled(
-    state: SymbolState, lives: Any, begin_ns: IntArray, end_ns: IntArray, clock_ns: int
+    these: Followed, life: IntArray, begin_ns: IntArray, end_ns: IntArray, clock_ns: int
 ) -> _Settled:
     """Prices at the end of a span for each of these lives: a row is the last one when the next one
     of its kind would lie behind the end; else the clock tells."""
-    rows: Any = state.rows
-    seen, reach = rows["seen"], rows["reach"]
-    begin = np.maximum(
-        np.searchsorted(seen, begin_ns, "right"), np.maximum(lives["first_row"] - state.base, 0)
-    )
-    stop = np.searchsorted(seen, end_ns, "right")
-    row = np.searchsorted(np.maximum.accumulate(reach), end_ns, "right")
+    rows: Any = these.block.rows
+    start, stop = these.start[life], these.stop[life]
+    begin = np.maximum(first_above(rows["seen"], begin_ns, start, stop), these.first[life])
+    behind = first_above(rows["seen"], end_ns, start, stop)
+    row = first_above(these.block.reach, end_ns, start, stop)
     # A row before the span reaches beyond its end: look in the span alone.
-    for at in np.flatnonzero((row < begin) & (begin < stop)):
-        beyond = reach[begin[at] : stop[at]] > end_ns[at]
+    for at in np.flatnonzero((row < begin) & (begin < behind)).tolist():
+        beyond = rows["reach"][begin[at] : behind[at]] > end_ns[at]
         row[at] = begin[at] + (int(np.argmax(beyond)) if beyond.any() else beyond.size)
-    by_price = (row < stop) & (row >= begin)
+    by_price = (row < behind) & (row >= begin)
     by_clock = ~by_price & (clock_ns > end_ns)
-    last: IntArray = stop - 1
+    last: IntArray = behind - 1
     return _Settled(np.where(by_price, row, last), by_price, by_clock, last, begin)
 
 
-# -- ages and horizons --------------------------------------------------------------------------
+# -- ages and horizons -----------------------------------------------------------------------------
 
 
-def _matured(
-    state: SymbolState, lives: Any, extremes: RunningExtremes, clock_ns: int
-) -> Closings | None:
+def _over(these: Followed, is_left: BoolArray, end_ns: IntArray, clock_ns: int) -> Any:
+    """(life, span) of those left that may be over: the clock or a row reaches beyond the end."""
+    reach = np.where(these.stop > these.start, these.block.reach[these.stop - 1], 0)
+    return np.nonzero(is_left & (end_ns < np.maximum(reach, clock_ns)[:, None]))
+
+
+def _matured(these: Followed, clock_ns: int) -> Closings | None:
     """The horizons that are over, after the ages."""
-    _age(state, lives, clock_ns)
-    rows: Any = state.rows
-    latest = _latest(rows, clock_ns)
-    life, span = np.nonzero(lives["is_left"] & (lives["horizon_ns"] < latest))
-    if not life.size:
-        return None
+    lives = these.lives
+    _age(these, clock_ns)
+    life, span = _over(these, lives["is_left"], lives["horizon_ns"], clock_ns)
     end_ns = lives["horizon_ns"][life, span]
-    found = _settled(state, lives[life], lives["horizon_from"][life, span], end_ns, clock_ns)
+    found = _settled(these, life, lives["horizon_from"][life, span], end_ns, clock_ns)
     known = np.flatnonzero(found.by_price | found.by_clock)
     if not known.size:
         return None
     life, span, end_ns = life[known], span[known], end_ns[known]
     row, by_price = found.row[known], found.by_price[known]
-    has_price = row >= np.maximum(lives["first_row"][life] - state.base, 0)
-    row = np.where(has_price, row, 0)
-    price = np.where(has_price, _at(rows, "close", row), np.nan)
-    highest, lowest = extremes.through(life, row, lives["highest"][life], lives["lowest"][life])
+    has_price = row >= these.first[life]
+    price = np.where(has_price, these.at("close", row), np.nan)
+    highest, lowest = these.extremes.through(
+        life, row, lives["highest"][life], lives["lowest"][life]
+    )
     lives["is_left"][life, span] = False
     none = np.zeros(life.size, dtype=np.int64)
-    known_ns = np.where(by_price, _at(rows, "seen", row), end_ns)
+    known_ns = np.where(by_price, these.at("seen", row), end_ns)
     return Closings(
         life=life,
         span=span,
@@ -150,7 +173,7 @@ def _matured(
         optimistic=price,
         highest=highest,
         lowest=lowest,
-        time_ns=np.where(has_price, _at(rows, "time", row), end_ns),
+        time_ns=np.where(has_price, these.at("time", row), end_ns),
         known_ns=np.maximum(known_ns, lives["since_ns"][life]),
         rank=np.where(by_price, 0, 1),
         reason=none,
@@ -158,44 +181,28 @@ def _matured(
     )
 
 
-def _age(state: SymbolState, lives: Any, clock_ns: int) -> None:
+def _age(these: Followed, clock_ns: int) -> None:
     """Notes the return at every age that is over."""
-    rows: Any = state.rows
-    if not rows.size:
-        return
-    latest = _latest(rows, clock_ns)
-    life, age = np.nonzero((lives["age_row"] == NO_ROW) & (lives["age_ns"] < latest))
-    if not life.size:
-        return
+    lives = these.lives
+    life, age = _over(these, lives["age_row"] == NO_ROW, lives["age_ns"], clock_ns)
     found = _settled(
-        state, lives[life], lives["age_from"][life, age], lives["age_ns"][life, age], clock_ns
+        these, life, lives["age_from"][life, age], lives["age_ns"][life, age], clock_ns
     )
     known = np.flatnonzero(found.by_price | found.by_clock)
     life, age, row = life[known], age[known], found.row[known]
-    moved = _at(rows, "close", np.maximum(row, 0)) / lives["entry"][life] - 1
+    moved = these.at("close", row) / lives["entry"][life] - 1
     # Without a price since the entry it is the row before the first one: no new price.
-    number = np.maximum(state.base + row, lives["first_row"][life] - 1)
-    lives["age_row"][life, age] = number
+    number = row + these.shift[life]
+    lives["age_row"][life, age] = np.maximum(number, lives["first_row"][life] - 1)
     lives["age_return"][life, age] = lives["side"][life] * moved
 
 
-def _latest(rows: Any, clock_ns: int) -> int:
-    """Spans that end before may be over."""
-    return max(clock_ns, int(rows["reach"].max())) if rows.size else clock_ns
-
-
-def _at(rows: Rows, name: str, row: IntArray) -> Any:
-    """That column at these rows; where there is no row at all, zeros."""
-    column: Any = rows[name]
-    return column[row] if rows.size else np.zeros(row.size, dtype=column.dtype)
-
-
-# -- the own life ---------------------------------------------------------------------------------
+# -- the own life ----------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Due:
-    """The planned ends, shape (n,): row (the count of rows = not yet), whether at its open, and
+    """The planned ends, shape (n,): row (the life's `stop` = not yet), whether at its open, and
     whether it never came (`is_lost`). stop: barriers count in the rows before."""
 
     row: IntArray
@@ -206,75 +213,71 @@ class _Due:
     stop: IntArray
 
 
-def _due(state: SymbolState, lives: Any, model: FillModel, clock_ns: int) -> _Due:
+def _due(these: Followed, model: FillModel, clock_ns: int) -> _Due:
     """A wall time is due at the first price from then on; a trading day at its last price, or the
     first one behind it where it has none."""
-    rows: Any = state.rows
-    count = rows.size
+    lives, stop = these.lives, these.stop
     begin_ns, end_ns = lives["due_from"], lives["due_ns"]
     is_wall = begin_ns == NO_ROW
-    found = _settled(state, lives, begin_ns, end_ns, clock_ns)
+    found = _settled(these, np.arange(lives.size), begin_ns, end_ns, clock_ns)
     on_day = ~is_wall & (found.by_price | (found.by_clock & (found.last >= found.begin)))
-    later = np.where(is_wall, np.searchsorted(rows["seen"], end_ns, "left"), found.last + 1)
-    later = np.maximum(later, np.maximum(lives["first_row"] - state.base, 0))
-    is_due = (later < count) & (is_wall | found.by_clock) & ~on_day
-    row = np.where(on_day, found.row, np.where(is_due, later, count))
-    at = np.minimum(row, max(count - 1, 0))
+    seen: Any = these.block.rows["seen"]
+    later = np.where(is_wall, first_at_least(seen, end_ns, these.start, stop), found.last + 1)
+    later = np.maximum(later, these.first)
+    is_due = (later < stop) & (is_wall | found.by_clock) & ~on_day
+    row = np.where(on_day, found.row, np.where(is_due, later, stop))
     last_ns = np.minimum(end_ns, NEVER_NS - model.censor_after_ns) + model.censor_after_ns
-    opened = _at(rows, "open", at) > 0
-    at_open = is_due & opened & (_at(rows, "start", at) >= end_ns) & model.at_open
-    seen = _at(rows, "seen", at)
-    is_lost = ~on_day & np.where(is_due, seen > last_ns, clock_ns > last_ns)
+    starts_later = (these.at("open", row) > 0) & (these.at("start", row) >= end_ns)
+    at_open = is_due & starts_later & model.at_open
+    row_seen = these.at("seen", row)
+    is_lost = ~on_day & np.where(is_due, row_seen > last_ns, clock_ns > last_ns)
     by_clock = is_lost | (on_day & ~found.by_price)
     clocked_ns = np.where(is_lost, last_ns, end_ns)
     return _Due(
         row=row,
         at_open=at_open,
         is_lost=is_lost,
-        known_ns=np.where(by_clock, clocked_ns, seen),
+        known_ns=np.where(by_clock, clocked_ns, row_seen),
         rank=by_clock.astype(np.int64),
-        stop=np.where(at_open | is_lost, row, np.minimum(row + 1, count)),
+        stop=np.where(at_open | is_lost, row, np.minimum(row + 1, stop)),
     )
 
 
-def _ended(
-    state: SymbolState,
-    lives: Any,
-    extremes: RunningExtremes,
-    model: FillModel,
-    clock_ns: int,
-) -> Closings | None:
+def _ended(these: Followed, model: FillModel, clock_ns: int) -> Closings | None:
     """The lives that are over: stop, target, planned end, or no more price."""
-    rows: Any = state.rows
-    count = rows.size
-    due = _due(state, lives, model, clock_ns)
+    lives, rows = these.lives, these.block.rows
+    due = _due(these, model, clock_ns)
     exits = barrier_exits(
-        *(extremes, rows["open"], rows["high"], rows["low"]),
+        *(these.extremes, rows["open"], rows["high"], rows["low"]),
         *(lives["side"], lives["stop"], lives["target"]),
     )
     by_barrier = exits.row < due.stop
-    is_over = lives["is_open"] & (by_barrier | due.is_lost | (due.row < count))
+    is_over = lives["is_open"] & (by_barrier | due.is_lost | (due.row < these.stop))
     life = np.flatnonzero(is_over)
     if not life.size:
         return None
     by_barrier, is_lost = by_barrier[life], (due.is_lost & ~by_barrier)[life]
     at_open = due.at_open[life] & ~by_barrier
-    row = np.minimum(np.where(by_barrier, exits.row[life], due.row[life]), max(count - 1, 0))
-    opened = _at(rows, "open", row)
-    planned = np.where(is_lost, np.nan, np.where(at_open, opened, _at(rows, "close", row)))
+    row = np.where(by_barrier, exits.row[life], due.row[life])
+    opened = these.at("open", row)
+    planned = np.where(is_lost, np.nan, np.where(at_open, opened, these.at("close", row)))
     price = np.where(by_barrier, exits.price[life], planned)
     to_close = ~by_barrier & ~at_open
-    highest, lowest = extremes.through(
-        life, np.where(to_close, row, row - 1), lives["highest"][life], lives["lowest"][life]
+    highest, lowest = these.extremes.through(
+        life,
+        np.minimum(np.where(to_close, row, row - 1), these.stop[life] - 1),
+        lives["highest"][life],
+        lives["lowest"][life],
     )
     # At the open is when the bar starts, but never before the entry.
     at_start = at_open | (by_barrier & (price == opened))
-    start_ns = np.maximum(_at(rows, "start", row), lives["entry_ns"][life])
-    time_ns = np.where(at_start, start_ns, _at(rows, "time", row))
+    start_ns = np.maximum(these.at("start", row), lives["entry_ns"][life])
+    time_ns = np.where(at_start, start_ns, these.at("time", row))
     has_plan = ~np.isnan(lives["stop"][life]) | ~np.isnan(lives["target"][life])
-    is_coarse = has_plan & ~is_lost & (_at(rows, "coarse", row) > lives["coarse"][life])
-    known_ns = np.where(by_barrier, _at(rows, "seen", row), due.known_ns[life])
-    lives["is_open"][life] = False
+    is_coarse = has_plan & ~is_lost & (these.at("coarse", row) > lives["coarse"][life])
+    known_ns = np.where(by_barrier, these.at("seen", row), due.known_ns[life])
+    lives["is_open"][life], lives["due_ns"][life] = False, NEVER_NS
+    lives["high_limit"][life], lives["low_limit"][life] = np.inf, -np.inf
     by_stop = np.where(exits.is_stop[life], STOP_LOSS, TAKE_PROFIT)
     return Closings(
         life=life,
@@ -294,21 +297,21 @@ def _ended(
     )
 
 
-def delisted(state: SymbolState, lives: Lives, clock_ns: int) -> list[Closings]:
-    """Everything that is open or left ends at the last price that there was. The rows must be
-    settled, the lives advanced."""
-    told: Any = lives
-    last = np.full(told.size, state.rows.size - 1)
-    own = np.flatnonzero(told["is_open"])
-    life, span = np.nonzero(told["is_left"])
+def delisted(these: Followed, clock_ns: int) -> Closings:
+    """Everything that is open or left ends at the last price that there was; the lives have been
+    advanced."""
+    lives = these.lives
+    own = np.flatnonzero(lives["is_open"])
+    life, span = np.nonzero(lives["is_left"])
     everyone = np.concatenate((own, life))
-    row, count = last[:1].repeat(everyone.size), everyone.size
-    price = _at(state.rows, "close", row)
+    row, count = these.stop[everyone] - 1, everyone.size
+    price = these.at("close", row)
     is_own = np.arange(count) < own.size
-    has_plan = ~np.isnan(told["stop"][everyone]) | ~np.isnan(told["target"][everyone])
-    is_coarse = is_own & has_plan & (_at(state.rows, "coarse", row) > told["coarse"][everyone])
+    has_plan = ~np.isnan(lives["stop"][everyone]) | ~np.isnan(lives["target"][everyone])
+    is_coarse = is_own & has_plan & (these.at("coarse", row) > lives["coarse"][everyone])
     now_ns = np.full(count, clock_ns)
-    closings = Closings(
+    lives["is_open"], lives["is_left"] = False, False
+    return Closings(
         life=everyone,
         span=np.concatenate((np.full(own.size, NO_ROW), span)),
         status=np.full(count, MATURED),
@@ -316,13 +319,11 @@ def delisted(state: SymbolState, lives: Lives, clock_ns: int) -> list[Closings]:
         to_close=np.ones(count, dtype=np.bool_),
         price=price,
         optimistic=price,
-        highest=told["highest"][everyone],
-        lowest=told["lowest"][everyone],
+        highest=lives["highest"][everyone],
+        lowest=lives["lowest"][everyone],
         time_ns=now_ns,
         known_ns=now_ns,
         rank=np.ones(count, dtype=np.int64),
         reason=np.where(is_own, END_OF_DATA, 0),
         flags=is_coarse * COARSE,
     )
-    told["is_open"], told["is_left"] = False, False
-    return [closings]

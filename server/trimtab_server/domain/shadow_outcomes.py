@@ -1,6 +1,6 @@
 """Settled lives and horizons as results: prices into returns, costs, excursions, volatility."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from trimtab_server.domain.facts import Lane, MarkoutFact
 from trimtab_server.domain.fill_model import DAY_NS, Age, FillModel
 from trimtab_server.domain.ledger import FloatArray
 from trimtab_server.domain.shadow_entry import Missed
-from trimtab_server.domain.shadow_follow import Closings
+from trimtab_server.domain.shadow_follow import Closings, Followed
 from trimtab_server.domain.shadow_result import (
     CENSORED,
     MAKER,
@@ -19,8 +19,7 @@ from trimtab_server.domain.shadow_result import (
     ShadowResult,
     shadow_event_id,
 )
-from trimtab_server.domain.shadow_rows import Rows
-from trimtab_server.domain.shadow_state import NO_ROW, Lives, SymbolState, Waiting
+from trimtab_server.domain.shadow_state import NO_ROW, Waiting
 
 _YEAR_NS = 365 * DAY_NS
 _BPS = 1e-4
@@ -53,27 +52,25 @@ class _Money:
 
 def settled_results(
     closings: Closings,
-    lives: Lives,
-    state: SymbolState,
+    these: Followed,
     model: FillModel,
-    identity: Callable[[int], Identity],
+    followed: Mapping[int, tuple[Identity, Any]],
 ) -> Iterator[tuple[tuple[int, ...], ShadowResult]]:
     """A result for every closing, with what orders them: when it was settled, and by what."""
-    of: Any = lives[closings.life]
-    rows = state.rows
+    of: Any = these.lives[closings.life]
     holding_ns = np.maximum(closings.time_ns - of["entry_ns"], 0)
-    money = _money(closings, of, rows, model, holding_ns)
+    money = _money(closings, of, these, model, holding_ns)
     up, down = _excursions(closings, of)
     is_matured = closings.status == MATURED
     is_filled = ~of["is_doubtful"]
     tells = is_matured & is_filled
     factor = of["entry_factor"]
-    exit_factor = np.where(is_matured, _column(rows, "factor", closings), 1.0)
+    exit_factor = np.where(is_matured, these.at("factor", closings.row), 1.0)
     columns = (
         *(closings.time_ns, of["key"], closings.status, closings.span),
         *(money.net, money.optimistic, money.pessimistic, money.gross),
         *(money.spread, money.fee, money.carry),
-        *(np.where(tells, each, np.nan) for each in (up, down, _volatility(closings, of, state))),
+        *(np.where(tells, each, np.nan) for each in (up, down, _volatility(closings, of, these))),
         np.where(is_filled, of["entry_ns"], 0),
         closings.flags | of["flags"] | np.where(is_filled, 0, NOT_FILLED),
         of["side"],
@@ -91,7 +88,7 @@ def settled_results(
     spans = [*(_told(age, model) for age in model.spans), (0, 0, "")]
     for at, told in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         time_ns, key, status, span, *numbers, known_ns, rank = told
-        who = identity(key)
+        who = followed[key][0]
         horizon, markouts = spans[span], _NONE
         if span != NO_ROW and status == MATURED and not numbers[11] & NOT_FILLED:
             markouts = ages.of(at, span)
@@ -178,19 +175,13 @@ def missed_result(
     )
 
 
-def _column(rows: Rows, name: str, closings: Closings) -> Any:
-    """That column at the rows of the closings. Where there is no row, NaN."""
-    values: Any = rows[name]
-    if not rows.size:
-        return np.full(closings.row.size, np.nan)
-    return values[np.clip(closings.row, 0, rows.size - 1)]
-
-
-def _money(closings: Closings, of: Any, rows: Rows, model: FillModel, holding_ns: Any) -> _Money:
+def _money(
+    closings: Closings, of: Any, these: Followed, model: FillModel, holding_ns: Any
+) -> _Money:
     """Returns and costs. Gross compares mid prices; a half of the spread is paid at either end. An
     order that may not have been filled returns 0, and its life bounds that."""
     side, ratio = of["side"], closings.price / of["entry"]
-    quoted = _column(rows, "spread", closings)
+    quoted = these.at("spread", closings.row)
     half_out = np.where(np.isnan(quoted), of["spread"], quoted) * (_BPS / 2)
     out_cost = half_out + model.taker_fee_bps * _BPS
     gross = side * (ratio - 1)
@@ -199,7 +190,7 @@ def _money(closings: Closings, of: Any, rows: Rows, model: FillModel, holding_ns
     borrow = np.where(side < 0, model.borrow_bps_per_year * _BPS, 0.0) * (holding_ns / _YEAR_NS)
     funding = model.funding_bps_per_day * _BPS * (holding_ns / DAY_NS)
     # A row tells what was paid before it: its price is one without those dividends.
-    paid = np.where(of["is_adjusted"], 0.0, _column(rows, "paid", closings) - of["paid"])
+    paid = np.where(of["is_adjusted"], 0.0, these.at("paid", closings.row) - of["paid"])
     carry = borrow + funding - side * paid / of["entry"]
     carry = np.where(np.isnan(closings.price), np.nan, carry)
     spread, fee = (np.where(np.isnan(closings.price), np.nan, each) for each in (spread, fee))
@@ -228,17 +219,13 @@ def _excursions(closings: Closings, of: Any) -> tuple[FloatArray, FloatArray]:
     return np.where(is_long, rise, fall), np.where(is_long, fall, rise)
 
 
-def _volatility(closings: Closings, of: Any, state: SymbolState) -> FloatArray:
+def _volatility(closings: Closings, of: Any, these: Followed) -> FloatArray:
     """Standard deviation (ddof 1) of the log returns between the closes that were lived to, from
     that of the bar of entry on; NaN with fewer than three closes."""
     row = closings.row - ~closings.to_close
-    if not state.rows.size:
-        return np.full(row.size, np.nan)
-    at = np.clip(row, 0, state.rows.size - 1)
-    logs: Any = state.rows["logs"]
-    squares: Any = state.rows["squares"]
-    number = state.base + row - of["entry_row"]
-    total, square = logs[at] - of["logs"], squares[at] - of["squares"]
+    number = row + these.shift[closings.life] - of["entry_row"]
+    total = these.at("logs", row) - of["logs"]
+    square = these.at("squares", row) - of["squares"]
     enough = number >= 2
     count = np.where(enough, number, 2)
     variance = np.maximum(square - total * total / count, 0.0) / (count - 1)

@@ -4,13 +4,16 @@ Prices stand in the units that the symbol had when it was first followed: splits
 are in `factor` (price here = price as told x factor). So rows compare across corporate actions.
 """
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab_server.domain.barriers import BoolArray
 from trimtab_server.domain.facts import BarFact, TickFact
+from trimtab_server.domain.ledger import IntArray
 
 Rows: TypeAlias = NDArray[np.void]
 
@@ -43,40 +46,17 @@ _FACTOR_MAX = 1e100
 EMPTY: Rows = np.zeros(0, dtype=ROW)
 
 
-class FreshRow(NamedTuple):
-    """A price as it came. seen_ns: the lane's clock. interval_ns 0 = a tick; spread in basis
-    points, NaN = not known."""
-
-    time_ns: int
-    seen_ns: int
-    interval_ns: int
-    open: float
-    high: float
-    low: float
-    close: float
-    factor: float
-    volume: float
-    spread: float
-    is_adjusted: bool
-    paid: float
+# A price as it came: what a BarFact tells from its interval on (interval_ns 0 = a tick), time_ns,
+# the lane's clock, and the symbol's factor and dividends then.
+FreshRow: TypeAlias = tuple[
+    int, float, float, float, float, float, float, bool, int, int, float, float
+]
 
 
 def bar_row(bar: BarFact, clock_ns: int, factor: float, paid: float) -> FreshRow:
-    """The bar; prices that are adjusted already stay as they are."""
-    return FreshRow(
-        bar.time_ns,
-        clock_ns,
-        bar.interval_ns,
-        bar.open,
-        bar.high,
-        bar.low,
-        bar.close,
-        1.0 if bar.is_adjusted else factor,
-        bar.volume,
-        bar.spread_bps,
-        bar.is_adjusted,
-        0.0 if bar.is_adjusted else paid,
-    )
+    """The bar."""
+    # Most events are bars: the fields are taken as they stand.
+    return (*bar[5:], bar[1], clock_ns, factor, paid)
 
 
 def tick_row(tick: TickFact, clock_ns: int, factor: float, paid: float) -> FreshRow | None:
@@ -91,10 +71,8 @@ def tick_row(tick: TickFact, clock_ns: int, factor: float, paid: float) -> Fresh
         price = bid if bid > 0 else ask
     if not price > 0:
         return None
-    return FreshRow(
-        *(tick.time_ns, clock_ns, 0, price, price, price, price, factor),
-        *(tick.volume, spread, False, paid),
-    )
+    prices = (price, price, price, price, tick.volume, spread, False)
+    return (0, *prices, tick.time_ns, clock_ns, factor, paid)
 
 
 def new_factor(factor: float, ratio: float) -> float:
@@ -104,47 +82,78 @@ def new_factor(factor: float, ratio: float) -> float:
     return found if 1 / _FACTOR_MAX < found < _FACTOR_MAX else factor
 
 
-def appended(kept: Rows, fresh: Iterable[FreshRow]) -> Rows:
-    """`kept` (at least the last row that there was) with the fresh ones behind.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The rows of several symbols behind each other.
+
+    rows: shape (m,). reach: shape (m,), the furthest of each symbol up to a row. start, stop,
+    fresh: shape (s,), where each symbol's rows begin, end, and those that came now begin. shift:
+    shape (s,), to be added to a position for the row's number among the symbol's.
+    """
+
+    rows: Rows
+    reach: IntArray
+    start: IntArray
+    stop: IntArray
+    fresh: IntArray
+    shift: IntArray
+
+
+def block_of(parts: Sequence[tuple[Rows, int, Sequence[FreshRow]]]) -> Block:
+    """The rows of these symbols, the fresh ones in their places. Of each symbol: the rows kept (at
+    least the last one that it had), the number of the first of them, and what came since.
 
     Sums go on row by row from the last one kept, so they do not depend on what came together. A
     bar that began before the row before it ended tells only its close: of its range nobody knows
     whether it lies in what is past.
     """
-    told = tuple(np.array(column) for column in zip(*fresh, strict=True))
-    time, seen, interval, opened, high, low, close, factor, volume, spread, is_adjusted, paid = told
-    count = kept.size
-    rows: Rows = np.empty(count + time.size, dtype=ROW)
-    rows[:count] = kept
-    new: Any = rows[count:]
-    last: Any = kept[-1] if count else None
-    first_time, first_interval = (last["time"], last["interval"]) if count else (-1, 0)
-    start = time - interval
-    overlaps = start < np.concatenate(([first_time], time[:-1]))
-    is_finer = np.concatenate(([first_interval], interval[:-1])) < interval
+    kept_count = np.array([kept.size for kept, _, _ in parts], dtype=np.int64)
+    fresh_count = np.array([len(fresh) for _, _, fresh in parts], dtype=np.int64)
+    stop = np.cumsum(kept_count + fresh_count)
+    start = stop - kept_count - fresh_count
+    rows: Rows = np.empty(int(stop[-1]), dtype=ROW)
+    told = [each for _, _, fresh in parts for each in fresh]
+    fresh_at = np.repeat(stop - np.cumsum(fresh_count), fresh_count) + np.arange(len(told))
+    for (kept, _, _), begin in zip(parts, start.tolist(), strict=True):
+        rows[begin : begin + kept.size] = kept
+    if told:
+        is_first = np.isin(fresh_at, start[(kept_count == 0) & (fresh_count > 0)])
+        _fill(rows, fresh_at, is_first, told)
+    reach: Any = rows["reach"].copy()
+    for begin, middle, end in zip(
+        start.tolist(), (start + kept_count).tolist(), stop.tolist(), strict=True
+    ):
+        for name in ("coarse", "logs", "squares") if middle < end else ():
+            column: Any = rows[name]
+            # From the last row kept, whose sum it is already.
+            since = max(begin, middle - 1)
+            column[since:end] = np.add.accumulate(column[since:end])
+        reach[begin:end] = np.maximum.accumulate(reach[begin:end])
+    base = np.array([base for _, base, _ in parts], dtype=np.int64)
+    return Block(rows, reach, start, stop, start + kept_count, base - start)
+
+
+def _fill(rows: Any, at: IntArray, is_first: BoolArray, told: Sequence[FreshRow]) -> None:
+    """Writes fresh rows at these positions; sums hold what each adds. Rows that were kept stand
+    before them already; is_first: there never was a row before."""
+    columns = (np.array(column) for column in zip(*told, strict=True))
+    interval, opened, high, low, close, volume, spread, is_adjusted, *others = columns
+    time, seen, factor, paid = others
+    # Prices that are adjusted already stay as they are, and nothing more is paid.
+    factor, paid = np.where(is_adjusted, 1.0, factor), np.where(is_adjusted, 0.0, paid)
+    rows["time"][at], rows["seen"][at], rows["interval"][at] = time, seen, interval
+    start, price = time - interval, close * factor
+    rows["start"][at], rows["reach"][at], rows["close"][at] = start, time + interval, price
+    before = np.where(is_first, at, at - 1)
+    overlaps = ~is_first & (start < rows["time"][before])
+    is_finer = rows["interval"][before] < interval
     is_coarse = np.where(overlaps, ~is_finer, np.isnan(high) | np.isnan(low)) & (interval > 0)
-    new["time"], new["seen"], new["start"], new["interval"] = time, seen, start, interval
-    new["reach"] = time + interval
-    price = close * factor
     opened = np.where(overlaps, np.nan, opened * factor)
     top, bottom = np.fmax(high * factor, price), np.fmin(low * factor, price)
-    new["high"] = np.where(overlaps, price, np.fmax(top, opened))
-    new["low"] = np.where(overlaps, price, np.fmin(bottom, opened))
-    new["open"], new["close"], new["factor"] = opened, price, factor
-    new["volume"], new["spread"] = volume, spread
-    new["is_adjusted"], new["paid"] = is_adjusted, paid
-    moved = _log_returns(price, float(last["close"]) if count else float(price[0]))
-    new["coarse"] = _running(is_coarse.astype(np.int64), last["coarse"] if count else 0)
-    new["logs"] = _running(moved, last["logs"] if count else 0.0)
-    new["squares"] = _running(moved * moved, last["squares"] if count else 0.0)
-    return rows
-
-
-def _log_returns(price: NDArray[np.float64], before: float) -> NDArray[np.float64]:
-    steps: NDArray[np.float64] = np.log(price / np.concatenate(([before], price[:-1])))
-    return steps
-
-
-def _running(values: NDArray[Any], before: Any) -> NDArray[Any]:
-    """Sums one after the other, going on from `before`."""
-    return np.add.accumulate(np.concatenate(([before], values)))[1:]
+    rows["high"][at] = np.where(overlaps, price, np.fmax(top, opened))
+    rows["low"][at] = np.where(overlaps, price, np.fmin(bottom, opened))
+    rows["open"][at], rows["factor"][at] = opened, factor
+    rows["volume"][at], rows["spread"][at] = volume, spread
+    rows["is_adjusted"][at], rows["paid"][at] = is_adjusted, paid
+    moved = np.log(price / rows["close"][before])
+    rows["coarse"][at], rows["logs"][at], rows["squares"][at] = is_coarse, moved, moved * moved

@@ -5,6 +5,7 @@ many horizons and ages the fill model has.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from trimtab_server.domain.facts import DecisionFact, SignalFact
 from trimtab_server.domain.fill_model import FillModel
-from trimtab_server.domain.shadow_rows import EMPTY, FreshRow, Rows, appended
+from trimtab_server.domain.shadow_rows import EMPTY, FreshRow, Rows
 
 Lives: TypeAlias = NDArray[np.void]
 NEVER_NS = 1 << 62
@@ -33,10 +34,12 @@ def life_dtype(horizon_count: int, age_count: int) -> np.dtype[np.void]:
             *((name, np.bool_) for name in ("is_calibrated", "is_adjusted", "is_doubtful")),
             # Spread paid in full at entry and, where none is known then, at exit; basis points.
             *((name, np.float64) for name in ("entry_spread", "spread", "entry_fee")),
-            *((name, np.int64) for name in ("entry_row", "first_row", "next_row", "entry_ns")),
-            # Nothing of it was known before.
-            ("since_ns", np.int64),
+            *((name, np.int64) for name in ("entry_row", "first_row", "entry_ns")),
+            # Nothing of it was known before; behind that something may be settled.
+            *((name, np.int64) for name in ("since_ns", "next_ns")),
             *((name, np.float64) for name in ("entry", "entry_factor", "stop", "target")),
+            # The same by where they lie, infinite where there is none.
+            *((name, np.float64) for name in ("high_limit", "low_limit")),
             # The planned end; of a trading day also where it begins, else NO_ROW.
             *((name, np.int64) for name in ("due_from", "due_ns")),
             ("is_open", np.bool_),
@@ -57,7 +60,8 @@ def life_dtype(horizon_count: int, age_count: int) -> np.dtype[np.void]:
 @dataclass(slots=True)
 class Waiting:
     """A signal that has not entered. from_row: the first row that it may use. factor: of the symbol
-    when it was told. ready_ns 0 = waits for its decision."""
+    when it was told. ready_ns 0 = waits for its decision, until the clock is behind
+    over_ns."""
 
     key: int
     signal_ns: int
@@ -78,6 +82,7 @@ class Waiting:
     from_row: int
     spread: float
     last_price: float
+    over_ns: int
     ready_ns: int = 0
     action: int = 0
     limit_price: float = math.nan
@@ -104,8 +109,8 @@ _FROM_SIGNAL = (
 )
 
 
-def waiting(fact: SignalFact, state: "SymbolState") -> Waiting:
-    """A signal that waits from now on."""
+def waiting(fact: SignalFact, state: "SymbolState", over_ns: int) -> Waiting:
+    """A signal that waits from now on, for its decision until `over_ns`."""
     told = {name: getattr(fact, name) for name in _FROM_SIGNAL}
     return Waiting(
         key=fact.key,
@@ -114,6 +119,7 @@ def waiting(fact: SignalFact, state: "SymbolState") -> Waiting:
         from_row=state.row_count,
         spread=state.last_spread,
         last_price=state.last_price,
+        over_ns=over_ns,
         **told,
     )
 
@@ -121,11 +127,11 @@ def waiting(fact: SignalFact, state: "SymbolState") -> Waiting:
 class SymbolState:
     """A symbol's rows and the signals that follow them.
 
-    rows: those kept, the first of them row `base` of the symbol; fresh: those that came since
-    `settle`. factor: product of splits and rolls. paid: dividends of a unit as it was first. last_time_ns, last_spread, last_price (as told):
-    of the newest row, the spread of the newest that told one. is_followed: whether there ever was a
-    signal; until then rows are not kept. deadline_ns: when, without another
-    price, something is settled.
+    rows: those kept, the first of them row `base` of the symbol; fresh: those that came since.
+    factor: product of splits and rolls. paid: dividends of a unit as it was first.
+    last_time_ns, last_spread, last_price (as told): of the newest row, the spread of the newest
+    that told one. is_followed: whether there ever was a signal; until then rows are not kept.
+    deadline_ns: when, without another price, something is settled.
     """
 
     __slots__ = (
@@ -155,15 +161,9 @@ class SymbolState:
         """The newest price."""
         if self.is_followed:
             self.fresh.append(row)
-        self.last_time_ns, self.last_price = row.time_ns, row.close
-        if row.spread >= 0:
-            self.last_spread = row.spread
-
-    def settle(self) -> None:
-        """Puts the fresh rows behind the others."""
-        if self.fresh:
-            self.rows = appended(self.rows, self.fresh)
-            self.fresh = []
+        self.last_time_ns, self.last_price = row[8], row[4]
+        if row[6] >= 0:
+            self.last_spread = row[6]
 
     def trim(self) -> None:
         """Forgets rows that nobody needs any more; the last one always stays, and the one before
@@ -181,16 +181,46 @@ def next_deadline(state: SymbolState, model: FillModel, clock_ns: int) -> int:
     found = [NEVER_NS]
     for each in state.waiting.values():
         if not each.ready_ns:
-            found.append(each.signal_ns + model.decision_wait_ns)
+            found.append(each.over_ns)
             continue
         found.append(each.ready_ns + model.censor_after_ns)
         if model.is_passive and each.ready_ns + model.passive_wait_ns >= clock_ns:
             found.append(each.ready_ns + model.passive_wait_ns)
-    lives: Any = state.lives
-    if lives.size:
-        due_ns = np.minimum(lives["due_ns"], NEVER_NS - model.censor_after_ns)
-        due_ns = np.where(due_ns < clock_ns, due_ns + model.censor_after_ns, due_ns)
-        found.append(int(np.where(lives["is_open"], due_ns, NEVER_NS).min()))
-        if model.spans:
-            found.append(int(np.where(lives["is_left"], lives["horizon_ns"], NEVER_NS).min()))
+    if state.lives.size:
+        lives: Any = state.lives
+        found.append(int(lives["next_ns"].min()))
     return min(found)
+
+
+def joined_lives(parts: Sequence[Lives], dtype: np.dtype[np.void]) -> Lives:
+    """All of them behind each other."""
+    lives: Lives = np.empty(sum(part.size for part in parts), dtype=dtype)
+    if parts:
+        np.concatenate([as_bytes(part) for part in parts], out=as_bytes(lives))
+    return lives
+
+
+def as_bytes(lives: Lives) -> NDArray[np.void]:
+    """The same memory, one value a life: copied at once and not column by column."""
+    return lives.view(np.dtype((np.void, lives.dtype.itemsize)))
+
+
+def chosen_lives(lives: Lives, position: NDArray[Any]) -> Lives:
+    """A copy of those at these positions (or where it is True)."""
+    chosen: Lives = as_bytes(lives)[position].view(lives.dtype)
+    return chosen
+
+
+def set_next(lives: Any, model: FillModel, clock_ns: int) -> None:
+    """Notes for each life the earliest time behind which something of it may be settled. Of a
+    planned end that is past, any price settles more."""
+    last_ns = np.minimum(lives["due_ns"], NEVER_NS - model.censor_after_ns) + model.censor_after_ns
+    due_ns = np.where(lives["due_ns"] < clock_ns, last_ns, lives["due_ns"])
+    found = np.where(lives["is_open"], due_ns, NEVER_NS)
+    for is_left, end_ns in (
+        (lives["is_left"], lives["horizon_ns"]),
+        (lives["age_row"] == NO_ROW, lives["age_ns"]),
+    ):
+        if is_left.shape[1]:
+            found = np.minimum(found, np.where(is_left, end_ns, NEVER_NS).min(axis=1))
+    lives["next_ns"] = found

@@ -244,19 +244,17 @@ class LedgerTables:
             )
         return int(bytes(found)) if found is not None else 0
 
-    def reset(self, writer: Writer) -> None:
-        """Empties the ledger and sends its station back to the log's beginning; whoever runs it now
-        has lost its lease. Learning reports stay: they tell what was said."""
-        if self._database.name == "sqlite":
-            for table in TABLES:
-                writer.execute(f"DELETE FROM {table}")
-        else:
-            writer.execute(f"TRUNCATE {', '.join(TABLES)}")
-        writer.execute(
-            "UPDATE stations SET cursor = 0, lease_key = lease_key + 1 WHERE name = ?", (STATION,)
-        )
-
     def keep_report(self, writer: Writer, report: LearningReport) -> None:
         """Keeps a learning report, in the place of one with the same id; the oldest beyond 10,000
         go."""
         keep_report(writer, report)
+
+
+def reset_ledger(writer: Writer) -> None:
+    """Empties the ledger and sends its station back to the log's beginning; whoever runs it now
+    has lost its lease. Learning reports stay: they tell what was said."""
+    for table in TABLES:
+        writer.execute(f"DELETE FROM {table}")
+    writer.execute(
+        "UPDATE stations SET cursor = 0, lease_key = lease_key + 1 WHERE name = ?", (STATION,)
+    )
