@@ -23,9 +23,9 @@ from tests.store.ledger_facts import (
     write,
 )
 from trimtab.v1 import report_service_pb2 as pb
-from trimtab_server.domain.ledger import Ledger, LedgerScope
+from trimtab_server.domain.ledger.columns import Ledger, LedgerScope
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.report_questions import (
+from trimtab_server.domain.reports.questions import (
     Asked,
     Basis,
     Codec,

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from trimtab_server.domain.fill_model import FillModel
-from trimtab_server.domain.report_questions import Codec
-from trimtab_server.domain.shadow_book import ShadowBook
+from trimtab_server.domain.reports.questions import Codec
+from trimtab_server.domain.shadow.book import ShadowBook
+from trimtab_server.domain.shadow.fill_model import FillModel
 from trimtab_server.loop.ingest import Ingest
 from trimtab_server.loop.learning_cycle import (
     DAY_NS,

@@ -12,19 +12,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trimtab_server.domain.cohorts import settled_ledger
-from trimtab_server.domain.decay import decay_curves
+from trimtab_server.domain.documents.report_documents import rendered
 from trimtab_server.domain.events import Violation
-from trimtab_server.domain.guards import guard_lines
-from trimtab_server.domain.leaderboard import Leaderboard, LeaderboardBasis, leaderboard
-from trimtab_server.domain.learning_report import learning_report
-from trimtab_server.domain.ledger import Ledger, LedgerCounts, LedgerScope, ledger_counts
-from trimtab_server.domain.opportunity import blocked_opportunity_cost
-from trimtab_server.domain.performance import performance_comparison
+from trimtab_server.domain.ledger.cohorts import settled_ledger
+from trimtab_server.domain.ledger.columns import Ledger, LedgerCounts, LedgerScope, ledger_counts
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.report_documents import rendered
-from trimtab_server.domain.report_head import ReportHead
-from trimtab_server.domain.report_questions import (
+from trimtab_server.domain.reports.decay import decay_curves
+from trimtab_server.domain.reports.guards import guard_lines
+from trimtab_server.domain.reports.head import ReportHead
+from trimtab_server.domain.reports.leaderboard import Leaderboard, LeaderboardBasis, leaderboard
+from trimtab_server.domain.reports.learning_report import learning_report
+from trimtab_server.domain.reports.opportunity import blocked_opportunity_cost
+from trimtab_server.domain.reports.performance import performance_comparison
+from trimtab_server.domain.reports.questions import (
     Asked,
     Codec,
     Job,
@@ -40,8 +40,8 @@ from trimtab_server.domain.report_questions import (
     SweepPart,
     WorldsJob,
 )
-from trimtab_server.domain.scenarios import InvalidScenario, scenario_of
-from trimtab_server.domain.slices import (
+from trimtab_server.domain.reports.scenarios import InvalidScenario, scenario_of
+from trimtab_server.domain.reports.slices import (
     Groups,
     SliceField,
     attribute_groups,
@@ -49,7 +49,7 @@ from trimtab_server.domain.slices import (
     field_groups,
     number_groups,
 )
-from trimtab_server.domain.what_if import ScenarioResult, WhatIf
+from trimtab_server.domain.reports.what_if import ScenarioResult, WhatIf
 from trimtab_server.errors import ConfigurationError, InvalidRequest, Unavailable
 from trimtab_server.store.ledger_reader import LedgerReader, open_ledger
 from trimtab_server.store.shared_columns import read_columns, write_columns

@@ -14,7 +14,7 @@ from trimtab_server.domain.events import (
     StoredEvent,
 )
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.report_questions import KeptReport
+from trimtab_server.domain.reports.questions import KeptReport
 from trimtab_server.errors import ConfigurationError, OutOfRange, Unavailable
 from trimtab_server.store.ledger_reader import LedgerReader, open_ledger
 from trimtab_server.store.store import Store

@@ -10,7 +10,7 @@ from trimtab_server.demo.backtest import run_real_market_backtest
 from trimtab_server.demo.events import event_uuid
 from trimtab_server.demo.learning import SidecarLearning, record_learning_feedback
 from trimtab_server.demo.page import any_day_text, days_text
-from trimtab_server.domain.trade_columns import Cell
+from trimtab_server.domain.imports.trade_columns import Cell
 
 
 class Collected:

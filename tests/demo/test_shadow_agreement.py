@@ -11,9 +11,9 @@ from trimtab_server.demo.guards import limits
 from trimtab_server.demo.prices import Market, load_market
 from trimtab_server.demo.replay import FEE, SHADOW, SLIPPAGE, Replay
 from trimtab_server.demo.steps import Closed
-from trimtab_server.domain.fill_model import FillModel
-from trimtab_server.domain.shadow_book import ShadowBook
-from trimtab_server.domain.shadow_result import MATURED, ShadowResult
+from trimtab_server.domain.shadow.book import ShadowBook
+from trimtab_server.domain.shadow.fill_model import FillModel
+from trimtab_server.domain.shadow.result import MATURED, ShadowResult
 from trimtab_server.rpc.facts import facts_of
 
 SYMBOLS = ("AAPL", "AMD", "JPM", "KO", "MSFT", "XOM")

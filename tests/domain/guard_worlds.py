@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.domain.ledgers import DAY_NS, SECOND_NS, START_NS, a_ledger
-from trimtab_server.domain.ledger import (
+from trimtab_server.domain.ledger.columns import (
     BLOCK,
     PASS,
     STATEFUL,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_server.domain.ledger import (
+from trimtab_server.domain.ledger.columns import (
     APPROVED,
     BLOCK,
     BLOCKED,

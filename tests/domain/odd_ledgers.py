@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.domain.ledgers import DAY_NS, HOUR_NS, START_NS, a_ledger, verdicts_of
-from trimtab_server.domain.ledger import Ledger, Names
+from trimtab_server.domain.ledger.columns import Ledger, Names
 
 _NUMBERS = (0.0, -0.0, 0.01, -0.02, 1.0, -1.0, 5e-324, 1e-300, 1e9, -1e9, 1e300, -1e300, np.nan)
 _USUAL = (0.01, -0.02, 0.03, -0.01, 0.0)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import nan
 from typing import Any
 
-from trimtab_server.domain.facts import (
+from trimtab_server.domain.ledger.facts import (
     ActionFact,
     BarFact,
     DecisionFact,
@@ -16,9 +16,9 @@ from trimtab_server.domain.facts import (
     TickFact,
     signal_key,
 )
-from trimtab_server.domain.fill_model import FillModel
-from trimtab_server.domain.shadow_book import ShadowBook
-from trimtab_server.domain.shadow_result import ShadowResult
+from trimtab_server.domain.shadow.book import ShadowBook
+from trimtab_server.domain.shadow.fill_model import FillModel
+from trimtab_server.domain.shadow.result import ShadowResult
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS

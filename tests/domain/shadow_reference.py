@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import isnan, log, nan
 
-from trimtab_server.domain.facts import (
+from trimtab_server.domain.ledger.facts import (
     ActionFact,
     BarFact,
     DecisionFact,
     Fact,
     SignalFact,
 )
-from trimtab_server.domain.fill_model import Age, FillModel
+from trimtab_server.domain.shadow.fill_model import Age, FillModel
 
 DAY_NS = 86_400 * 10**9
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.domain.ledgers import SECOND_NS, START_NS, a_ledger
-from trimtab_server.domain.ledger import (
+from trimtab_server.domain.ledger.columns import (
     APPROVED,
     BLOCK,
     BLOCKED,

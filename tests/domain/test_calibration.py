@@ -17,7 +17,7 @@ from trimtab_server.domain.calibration import (
     recalibration_line,
     reliability_bins,
 )
-from trimtab_server.domain.estimates import FloatArray
+from trimtab_server.domain.statistics.estimates import FloatArray
 
 TENTHS = np.linspace(0, 1, 11)
 

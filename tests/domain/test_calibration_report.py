@@ -4,18 +4,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trimtab_server.domain.calibration_page import (
-    calibration_html,
-    calibration_json,
-    calibration_markdown,
-)
 from trimtab_server.domain.calibration_report import (
     CalibrationVerdict,
     calibration_report,
     design_effect,
     gap_sample_size,
 )
-from trimtab_server.domain.estimates import Estimate
+from trimtab_server.domain.documents.calibration_page import (
+    calibration_html,
+    calibration_json,
+    calibration_markdown,
+)
+from trimtab_server.domain.statistics.estimates import Estimate
 from trimtab_server.domain.trades import DAY_NS, Trade, TradeStatus
 
 INFORMATIVE = CalibrationVerdict.INFORMATIVE

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from trimtab_server.domain.segments import first_above, first_at_least
+from trimtab_server.domain.shadow.segments import first_above, first_at_least
 
 
 def test_positions_are_those_of_a_search_in_each_stretch_alone() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.domain.ledgers import a_ledger
 from tests.domain.small_desk import VOLATILITY
-from trimtab_server.domain.ledger import (
+from trimtab_server.domain.ledger.columns import (
     APPROVED,
     BLOCK,
     BLOCKED,
@@ -15,11 +15,11 @@ from trimtab_server.domain.ledger import (
     Predictions,
     Verdicts,
 )
-from trimtab_server.domain.scenarios import (
+from trimtab_server.domain.reports.scenarios import (
     Change,
     Scenario,
 )
-from trimtab_server.domain.what_if import ScenarioResult, scenario_result
+from trimtab_server.domain.reports.what_if import ScenarioResult, scenario_result
 
 SEED = 5
 

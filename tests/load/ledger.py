@@ -24,8 +24,8 @@ from trimtab_client import (
     report_scope,
     scenario_axis,
 )
-from trimtab_server.domain.facts import VerdictFact
-from trimtab_server.domain.report_questions import (
+from trimtab_server.domain.ledger.facts import VerdictFact
+from trimtab_server.domain.reports.questions import (
     Asked,
     Question,
     ReportForm,

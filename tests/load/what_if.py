@@ -17,7 +17,7 @@ import numpy as np
 from tests.domain.ledgers import SECOND_NS, START_NS, a_ledger
 from tests.load.context import FULL, SEED, Bench
 from tests.load.table import Report, Row
-from trimtab_server.domain.ledger import (
+from trimtab_server.domain.ledger.columns import (
     APPROVED,
     BLOCK,
     BLOCKED,
@@ -28,14 +28,14 @@ from trimtab_server.domain.ledger import (
     Names,
     Verdicts,
 )
-from trimtab_server.domain.scenarios import (
+from trimtab_server.domain.reports.scenarios import (
     CapitalLimit,
     ConfidenceThreshold,
     GuardOff,
     PositionLimit,
     Scenario,
 )
-from trimtab_server.domain.what_if import ScenarioTotals, WhatIf
+from trimtab_server.domain.reports.what_if import ScenarioTotals, WhatIf
 
 _SIGNALS_FULL, _SIGNALS_QUICK = 1_000_000, 100_000
 _GUARDS = ("confidence", "volatility", "news", "spread")

@@ -14,9 +14,9 @@ from sqlalchemy import text
 from tests.store.log_events import unary
 from trimtab.v1 import event_pb2 as ev
 from trimtab_server.domain.events import Event, EventFilter, EventKind
-from trimtab_server.domain.facts import Lane
-from trimtab_server.domain.fill_model import FillModel
-from trimtab_server.domain.shadow_book import ShadowBook
+from trimtab_server.domain.ledger.facts import Lane
+from trimtab_server.domain.shadow.book import ShadowBook
+from trimtab_server.domain.shadow.fill_model import FillModel
 from trimtab_server.loop.ledger import LedgerLimits, LedgerStation
 from trimtab_server.loop.ledger_lanes import BookMaker
 from trimtab_server.loop.stations import StationRunner

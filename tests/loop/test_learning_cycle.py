@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from trimtab_server.domain.events import Violation
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.report_questions import (
+from trimtab_server.domain.reports.questions import (
     Made,
     ReportForm,
     ReportJob,

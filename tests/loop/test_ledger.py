@@ -23,8 +23,8 @@ from tests.loop.ledger_world import (
 )
 from tests.store.conftest import Backend, backend, databases  # noqa: F401  (fixtures)
 from trimtab_server.domain.events import Event, EventFilter, EventKind
-from trimtab_server.domain.facts import Lane
-from trimtab_server.domain.shadow_book import ShadowBook
+from trimtab_server.domain.ledger.facts import Lane
+from trimtab_server.domain.shadow.book import ShadowBook
 from trimtab_server.loop import stations
 from trimtab_server.loop.ledger import LedgerLimits
 from trimtab_server.loop.ledger_lanes import BookMaker

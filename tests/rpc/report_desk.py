@@ -15,7 +15,7 @@ from trimtab.v1.report_service_pb2_grpc import (
     ReportServiceStub,
     add_ReportServiceServicer_to_server,
 )
-from trimtab_server.domain.report_questions import KeptReport
+from trimtab_server.domain.reports.questions import KeptReport
 from trimtab_server.errors import NotFound
 from trimtab_server.loop.readers import Readers
 from trimtab_server.loop.workers import WorkerLimits, Workers

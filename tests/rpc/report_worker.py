@@ -9,7 +9,7 @@ from typing import Any
 from trimtab.v1 import report_service_pb2 as pb
 from trimtab_server.domain.events import Violation
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.report_questions import (
+from trimtab_server.domain.reports.questions import (
     Job,
     Made,
     ReportJob,

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from tests.rpc.generated_events import events
 from tests.rpc.samples import KINDS, RECENT_S, SOURCE, an_event
 from trimtab.v1 import event_pb2 as ev
-from trimtab_server.domain.facts import (
+from trimtab_server.domain.ledger.columns import (
+    BLOCK,
+    NOT_EVALUATED,
+    PASS,
+    STATEFUL,
+    STATELESS,
+    GuardRule,
+)
+from trimtab_server.domain.ledger.facts import (
     AccountFact,
     ActionFact,
     BarFact,
@@ -28,14 +36,6 @@ from trimtab_server.domain.facts import (
     SignalFact,
     TickFact,
     signal_key,
-)
-from trimtab_server.domain.ledger import (
-    BLOCK,
-    NOT_EVALUATED,
-    PASS,
-    STATEFUL,
-    STATELESS,
-    GuardRule,
 )
 from trimtab_server.rpc.facts import facts_of
 

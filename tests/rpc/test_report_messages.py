@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from trimtab.v1 import report_service_pb2 as pb
-from trimtab_server.domain.decay import SignalDecay
-from trimtab_server.domain.estimates import Estimate
-from trimtab_server.domain.guards import GuardEffect, GuardLine
-from trimtab_server.domain.leaderboard import Leaderboard
-from trimtab_server.domain.learning_report import LearningReport
-from trimtab_server.domain.ledger import LedgerCounts
-from trimtab_server.domain.opportunity import BlockedOpportunityCost
-from trimtab_server.domain.performance import Performance, PerformanceComparison
-from trimtab_server.domain.portfolio import Identifiability
-from trimtab_server.domain.report_head import ReportHead
-from trimtab_server.domain.report_questions import ReportKind, ReportScope
-from trimtab_server.domain.what_if import ScenarioResult
+from trimtab_server.domain.ledger.columns import LedgerCounts
+from trimtab_server.domain.reports.decay import SignalDecay
+from trimtab_server.domain.reports.guards import GuardEffect, GuardLine
+from trimtab_server.domain.reports.head import ReportHead
+from trimtab_server.domain.reports.leaderboard import Leaderboard
+from trimtab_server.domain.reports.learning_report import LearningReport
+from trimtab_server.domain.reports.opportunity import BlockedOpportunityCost
+from trimtab_server.domain.reports.performance import Performance, PerformanceComparison
+from trimtab_server.domain.reports.portfolio import Identifiability
+from trimtab_server.domain.reports.questions import ReportKind, ReportScope
+from trimtab_server.domain.reports.what_if import ScenarioResult
+from trimtab_server.domain.statistics.estimates import Estimate
 from trimtab_server.errors import InvalidRequest
 from trimtab_server.rpc import report_messages
 from trimtab_server.rpc.report_messages import (

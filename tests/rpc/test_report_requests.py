@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from trimtab.v1 import event_pb2
 from trimtab.v1 import report_service_pb2 as pb
-from trimtab_server.domain.report_questions import (
+from trimtab_server.domain.reports.questions import (
     Basis,
     ReportForm,
     ReportKind,

@@ -23,10 +23,10 @@ from tests.domain.shadow_facts import (
 )
 from trimtab.v1 import event_pb2
 from trimtab_server.domain.events import Event, EventKind
-from trimtab_server.domain.facts import Fact, ShadowFact
-from trimtab_server.domain.fill_model import FillModel
-from trimtab_server.domain.shadow_book import ShadowBook
-from trimtab_server.domain.shadow_result import ShadowResult
+from trimtab_server.domain.ledger.facts import Fact, ShadowFact
+from trimtab_server.domain.shadow.book import ShadowBook
+from trimtab_server.domain.shadow.fill_model import FillModel
+from trimtab_server.domain.shadow.result import ShadowResult
 from trimtab_server.rpc.convert import EventReader
 from trimtab_server.rpc.facts import facts_of
 from trimtab_server.rpc.shadow_events import shadow_append, shadow_event

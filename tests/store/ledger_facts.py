@@ -4,7 +4,8 @@ from math import nan
 from typing import Any
 from uuid import UUID
 
-from trimtab_server.domain.facts import (
+from trimtab_server.domain.ledger.columns import ResultStatus
+from trimtab_server.domain.ledger.facts import (
     AccountFact,
     DecisionFact,
     Lane,
@@ -16,8 +17,7 @@ from trimtab_server.domain.facts import (
     VerdictFact,
     signal_key,
 )
-from trimtab_server.domain.ledger import ResultStatus
-from trimtab_server.domain.lots import TradeRow
+from trimtab_server.domain.ledger.lots import TradeRow
 from trimtab_server.store.ledger_reader import LedgerReader, open_ledger
 from trimtab_server.store.store import Store
 

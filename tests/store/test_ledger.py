@@ -25,8 +25,8 @@ from tests.store.ledger_facts import (
     write,
 )
 from tests.store.log_events import an_event, unary
-from trimtab_server.domain.facts import BarFact, Lane, signal_key
-from trimtab_server.domain.ledger import LedgerScope, ResultStatus
+from trimtab_server.domain.ledger.columns import LedgerScope, ResultStatus
+from trimtab_server.domain.ledger.facts import BarFact, Lane, signal_key
 from trimtab_server.errors import NotFound
 from trimtab_server.store.learning_reports import LearningReport, keep_report
 from trimtab_server.store.ledger import SETTLED, STATION, TABLES, LaneCounts, reset_ledger

@@ -26,14 +26,14 @@ from tests.store.ledger_facts import (
     event_id,
     write,
 )
-from trimtab_server.domain.facts import Lane, signal_key
-from trimtab_server.domain.ledger import (
+from trimtab_server.domain.ledger.columns import (
     COLUMNS,
     Ledger,
     LedgerScope,
     ResultStatus,
     column_dtype,
 )
+from trimtab_server.domain.ledger.facts import Lane, signal_key
 from trimtab_server.store.ledger_reader import LedgerReader
 from trimtab_server.store.store import Store
 

@@ -24,12 +24,12 @@ from tests.store.ledger_facts import (
     an_outcome,
     write,
 )
-from trimtab_server.domain.facts import Lane
-from trimtab_server.domain.ledger import (
+from trimtab_server.domain.ledger.columns import (
     COLUMNS,
     LedgerScope,
     column_dtype,
 )
+from trimtab_server.domain.ledger.facts import Lane
 from trimtab_server.errors import ConfigurationError, Unavailable
 from trimtab_server.store.ledger import SETTLED, STATION, LaneCounts
 from trimtab_server.store.ledger_reader import LedgerReader, LedgerWorld, open_ledger

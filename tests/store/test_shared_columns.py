@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trimtab_server.domain.ledger import Names, empty_verdicts
+from trimtab_server.domain.ledger.columns import Names, empty_verdicts
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.errors import Unavailable
 from trimtab_server.store.shared_columns import read_columns, write_columns

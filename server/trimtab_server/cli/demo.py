@@ -219,7 +219,7 @@ def _print_report(
     from trimtab_server.cli.report_calibration import print_calibration
     from trimtab_server.demo.page import SAME_RATE
     from trimtab_server.demo.run import full_report
-    from trimtab_server.domain.calibration_page import calibration_json
+    from trimtab_server.domain.documents.calibration_page import calibration_json
 
     plain = full_report(result, calibration_json(calibration))
     kinds = ", ".join(

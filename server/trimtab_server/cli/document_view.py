@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trimtab_server.cli.narrow import stacked, wrapped
-from trimtab_server.domain.documents import Bullets, Paragraph, Table, one_line
+from trimtab_server.domain.documents.document import Bullets, Paragraph, Table, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
     from rich.text import Text
 
-    from trimtab_server.domain.documents import Block, Document
+    from trimtab_server.domain.documents.document import Block, Document
 
 GAP = 2
 """Columns between two columns of a table."""

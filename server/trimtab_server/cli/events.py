@@ -128,7 +128,7 @@ def _error_text(error: TrimtabError) -> str:
 
 def parsed_time(text: str, option: str) -> int | None:
     """UTC nanoseconds of a time argument, None for an empty one; exit 2 when it is no time."""
-    from trimtab_server.domain.trade_columns import time_ns
+    from trimtab_server.domain.imports.trade_columns import time_ns
 
     if not text:
         return None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from trimtab_client import Client, Event, EventBuilder
     from trimtab_server.cli.price_files import Prices
-    from trimtab_server.domain.trade_rows import TradeRow
+    from trimtab_server.domain.imports.trade_rows import TradeRow
 
 NAMESPACE = uuid.UUID("b0f3c1de-6a51-5b7e-9d2c-7d0a4f9e1c35")
 """Of the event ids; never change it, or files that were imported would be stored again."""
@@ -62,7 +62,7 @@ def trade_events(row: TradeRow, builder: EventBuilder, word: str) -> list[Event]
     """The events of a trade, with ids that depend on nothing but what it is. word: the
     environment's."""
     from trimtab_client import exit_plan
-    from trimtab_server.domain.trade_arguments import (
+    from trimtab_server.domain.imports.trade_arguments import (
         execution_arguments,
         outcome_arguments,
         plan_arguments,
@@ -92,7 +92,7 @@ def trade_events(row: TradeRow, builder: EventBuilder, word: str) -> list[Event]
 
 def _decision(row: TradeRow, make: Any, event_id: str) -> Event:
     from trimtab_client import ThresholdRule, guard_verdict, market_snapshot
-    from trimtab_server.domain.trade_arguments import (
+    from trimtab_server.domain.imports.trade_arguments import (
         decision_arguments,
         snapshot_arguments,
         verdict_arguments,

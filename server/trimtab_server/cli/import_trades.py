@@ -148,7 +148,7 @@ def _say_prices(prices: Prices, found: Read) -> None:
 
 
 def _read_prices(path: Path, found: Read, interval: str) -> Prices:
-    from trimtab_server.domain.trade_columns import duration_s
+    from trimtab_server.domain.imports.trade_columns import duration_s
 
     try:
         length_ns = round(duration_s(interval) * 1e9) if interval else None
@@ -184,7 +184,7 @@ def _builder(source: str, environment: str, run_id: str) -> EventBuilder:
 
 
 def _holding_s(told: str) -> float | None:
-    from trimtab_server.domain.trade_columns import duration_s
+    from trimtab_server.domain.imports.trade_columns import duration_s
 
     try:
         return duration_s(told) if told else None

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab_server.cli.trade_files import SUFFIXES, FileKind, UnreadableError, file_rows
-from trimtab_server.domain.price_rows import bar_intervals, price_mapping, price_row
-from trimtab_server.domain.trade_rows import Problem
+from trimtab_server.domain.imports.price_rows import bar_intervals, price_mapping, price_row
+from trimtab_server.domain.imports.trade_rows import Problem
 
 if TYPE_CHECKING:
-    from trimtab_server.domain.price_rows import PriceRow
+    from trimtab_server.domain.imports.price_rows import PriceRow
 
 BARS_MAX = 10_000_000
 """Of one import: they are sorted in memory."""

@@ -103,7 +103,7 @@ def show_response(kind: str, response: Any, form: ReportFormat, output: Path | N
     from google.protobuf.json_format import MessageToJson
 
     from trimtab_server.cli.report_values import response_document
-    from trimtab_server.domain.report_questions import ReportKind
+    from trimtab_server.domain.reports.questions import ReportKind
 
     def json_text() -> str:
         return MessageToJson(response, preserving_proto_field_name=True, indent=2) + "\n"

@@ -159,7 +159,7 @@ def print_calibration(console: Console, report: CalibrationReport, what: str) ->
     """The report on a terminal."""
     from rich.panel import Panel
 
-    from trimtab_server.domain.calibration_page import left_out_text, outside_text
+    from trimtab_server.domain.documents.calibration_page import left_out_text, outside_text
 
     words = wrapped(report.summary, console.width - 4)
     console.print(Panel(words, title="Does my confidence mean anything?", expand=False))
@@ -181,7 +181,7 @@ def print_calibration(console: Console, report: CalibrationReport, what: str) ->
 def _bins_table(report: CalibrationReport, width: int) -> Table:
     from rich.table import Table
 
-    from trimtab_server.domain.calibration_page import BIN_HEADER, bin_rows
+    from trimtab_server.domain.documents.calibration_page import BIN_HEADER, bin_rows
 
     bins = Table(box=None, header_style="bold", pad_edge=False)
     for k, name in enumerate(BIN_HEADER):
@@ -196,7 +196,7 @@ def _bins_table(report: CalibrationReport, width: int) -> Table:
 def _scores_table(report: CalibrationReport, width: int) -> Table:
     from rich.table import Table
 
-    from trimtab_server.domain.calibration_page import score_rows
+    from trimtab_server.domain.documents.calibration_page import score_rows
 
     rows = [(name, stacked(value, width)) for name, value in score_rows(report)]
     longest = max(len(line) for _, value in rows for line in value.split("\n"))
@@ -216,7 +216,7 @@ def _bar(win_rate: float, claim: float, width: int = 20) -> str:
 
 def rendered(report: CalibrationReport, form: ReportFormat, what: str, logged: Logged) -> str:
     """The report as a text in that format (not the terminal's)."""
-    from trimtab_server.domain.calibration_page import (
+    from trimtab_server.domain.documents.calibration_page import (
         calibration_html,
         calibration_json,
         calibration_markdown,

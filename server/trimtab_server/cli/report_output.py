@@ -16,7 +16,7 @@ from trimtab_server.cli.events import fail
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trimtab_server.domain.documents import Document
+    from trimtab_server.domain.documents.document import Document
 
 
 class ReportFormat(StrEnum):
@@ -74,7 +74,7 @@ def show_document(
     from rich.console import Console
 
     from trimtab_server.cli.document_view import print_document
-    from trimtab_server.domain.documents import html, markdown
+    from trimtab_server.domain.documents.document import html, markdown
 
     if form is ReportFormat.TERMINAL:
         if output is None:

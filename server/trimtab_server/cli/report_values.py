@@ -1,6 +1,6 @@
 """Answers of ReportService as plain values, their fields named as in the contract.
 
-The documents of `domain.report_documents` take them as they take the domain's own results.
+`domain.documents.report_documents` takes them as it takes the domain's own results.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from trimtab_server.domain.ledger import LedgerCounts
-from trimtab_server.domain.report_documents import report_document
-from trimtab_server.domain.report_head import ReportHead
-from trimtab_server.domain.report_questions import ReportKind, ReportScope
+from trimtab_server.domain.documents.report_documents import report_document
+from trimtab_server.domain.ledger.columns import LedgerCounts
+from trimtab_server.domain.reports.head import ReportHead
+from trimtab_server.domain.reports.questions import ReportKind, ReportScope
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from trimtab_server.domain.documents import Document
+    from trimtab_server.domain.documents.document import Document
 
 _NS = 1_000_000_000
 

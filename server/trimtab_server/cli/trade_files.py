@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimtab_server.domain.guard_columns import GuardColumns
-    from trimtab_server.domain.trade_columns import Cell
-    from trimtab_server.domain.trade_rows import Problem, TradeRow
+    from trimtab_server.domain.imports.guard_columns import GuardColumns
+    from trimtab_server.domain.imports.trade_columns import Cell
+    from trimtab_server.domain.imports.trade_rows import Problem, TradeRow
 
 
 class Scale(StrEnum):
@@ -219,8 +219,8 @@ def read_trades(path: Path, kind: FileKind, how: Reading) -> Read:
     kind: AUTO = by its name. Raises UnreadableError, ValueError for a mapping that does not fit,
     OSError.
     """
-    from trimtab_server.domain.guard_columns import threshold_guards, with_rules
-    from trimtab_server.domain.trade_rows import Problem, trade_row
+    from trimtab_server.domain.imports.guard_columns import threshold_guards, with_rules
+    from trimtab_server.domain.imports.trade_rows import Problem, trade_row
 
     found = Read()
     rows = list(file_rows(path, kind))
@@ -258,8 +258,8 @@ def read_trades(path: Path, kind: FileKind, how: Reading) -> Read:
 
 def _map_columns(found: Read, rows: list[dict[str, Cell]], how: Reading) -> None:
     """Finds out which column means what."""
-    from trimtab_server.domain.guard_columns import guard_columns
-    from trimtab_server.domain.trade_columns import column_mapping
+    from trimtab_server.domain.imports.guard_columns import guard_columns
+    from trimtab_server.domain.imports.trade_columns import column_mapping
 
     # JSON rows may differ in their columns: the mapping is made from all of them.
     found.columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -282,7 +282,7 @@ def _map_columns(found: Read, rows: list[dict[str, Cell]], how: Reading) -> None
 
 def _tell_actions(found: Read, rows: list[dict[str, Cell]], how: Reading) -> None:
     """A column `action` holds sides in some files and decisions in others: its cells tell."""
-    from trimtab_server.domain.trade_columns import decision_word, is_empty, plain_name
+    from trimtab_server.domain.imports.trade_columns import decision_word, is_empty, plain_name
 
     theirs = next((name for name in found.columns if plain_name(name) == "action"), None)
     used_for = [ours for ours, name in found.mapping.items() if name == theirs]
@@ -321,7 +321,7 @@ def _take(
     repeated: dict[str, int],
 ) -> None:
     """Adds a good row, unless it is a repetition; what is doubtful about it is counted."""
-    from trimtab_server.domain.trade_rows import Problem, content_digest, row_doubts
+    from trimtab_server.domain.imports.trade_rows import Problem, content_digest, row_doubts
 
     digest = content_digest(row)
     if made.key.startswith("row-"):

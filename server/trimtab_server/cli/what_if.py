@@ -162,7 +162,7 @@ def _sweep(
 ) -> None:
     """Computes a grid and shows it; Ctrl-C ends it and shows what is done."""
     from trimtab_server.cli.report_values import plain, report_head
-    from trimtab_server.domain.report_parts.scenarios import sweep_document
+    from trimtab_server.domain.documents.parts.scenarios import sweep_document
 
     scope.checked()
     head: Any = None

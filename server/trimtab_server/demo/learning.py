@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trimtab_client import Event, Trimtab
-from trimtab_server.domain.trade_arguments import outcome_arguments, signal_arguments
-from trimtab_server.domain.trade_columns import Cell, column_mapping
-from trimtab_server.domain.trade_rows import Problem, TradeRow, trade_row
+from trimtab_server.domain.imports.trade_arguments import outcome_arguments, signal_arguments
+from trimtab_server.domain.imports.trade_columns import Cell, column_mapping
+from trimtab_server.domain.imports.trade_rows import Problem, TradeRow, trade_row
 
 DATA_DIR = Path("artifacts/learning_engine")
 MAX_EVENTS_MEMORY = 20_000

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from trimtab_server.domain.charts import IntervalRow, interval_chart
-from trimtab_server.domain.pages import heading, paragraph, table
+from trimtab_server.domain.documents.charts import IntervalRow, interval_chart
+from trimtab_server.domain.documents.pages import heading, paragraph, table
 
 GUARD_HEADER = (
     "book",

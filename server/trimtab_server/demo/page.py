@@ -6,10 +6,10 @@ from typing import Any
 
 from trimtab_server.demo.gate_page import DENIED_HEADER, asked_text, denied_rows, drill_rows
 from trimtab_server.demo.ledger_page import ledger_sections
-from trimtab_server.domain.calibration_page import calibration_section
 from trimtab_server.domain.calibration_report import CalibrationReport
-from trimtab_server.domain.charts import line_chart
-from trimtab_server.domain.pages import bullets, heading, page, paragraph, table, tiles
+from trimtab_server.domain.documents.calibration_page import calibration_section
+from trimtab_server.domain.documents.charts import line_chart
+from trimtab_server.domain.documents.pages import bullets, heading, page, paragraph, table, tiles
 
 BOOK_HEADER = ("", "baseline", "filtered", "change (95 % interval)")
 

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trimtab_server.domain.estimates import FloatArray, IntArray
+from trimtab_server.domain.statistics.estimates import FloatArray, IntArray
 
 CLOSE_HOUR_UTC = 21
 """Every bar is stamped 21:00 UTC: at or after the New York close in summer and in winter."""

@@ -32,8 +32,8 @@ from trimtab_server.demo.steps import (
     Step,
 )
 from trimtab_server.demo.strategies import Generator, Proposal, view
-from trimtab_server.domain.estimates import FloatArray
-from trimtab_server.domain.returns import Book
+from trimtab_server.domain.statistics.estimates import FloatArray
+from trimtab_server.domain.statistics.returns import Book
 
 CAPITAL = 1_000_000.0
 """Initial capital, USD."""

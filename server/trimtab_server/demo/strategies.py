@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimtab_server.demo.prices import Market
-from trimtab_server.domain.estimates import FloatArray
+from trimtab_server.domain.statistics.estimates import FloatArray
 
 CONFIDENCE_MIN, CONFIDENCE_MAX = 0.15, 0.95
 WINDOW = 120

@@ -19,8 +19,13 @@ import numpy as np
 from trimtab_server.demo.prices import Market
 from trimtab_server.demo.replay import Replay, net_return
 from trimtab_server.demo.strategies import HOLDING_DAYS, HOLDING_DAYS_MAX
-from trimtab_server.domain.estimates import Estimate, FloatArray, IntArray, automatic_block_length
-from trimtab_server.domain.returns import (
+from trimtab_server.domain.statistics.estimates import (
+    Estimate,
+    FloatArray,
+    IntArray,
+    automatic_block_length,
+)
+from trimtab_server.domain.statistics.returns import (
     BookMetrics,
     Improvement,
     book_metrics,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit, ndtri
 
-from trimtab_server.domain.estimates import FloatArray, wilson_interval
+from trimtab_server.domain.statistics.estimates import FloatArray, wilson_interval
 
 POISSON_BINOMIAL_MAX = 2000
 """Above this many claims in a bin the consistency bar uses the normal approximation."""

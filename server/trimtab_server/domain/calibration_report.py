@@ -23,7 +23,7 @@ from trimtab_server.domain.calibration import (
     recalibration_line,
     reliability_bins,
 )
-from trimtab_server.domain.estimates import (
+from trimtab_server.domain.statistics.estimates import (
     Estimate,
     FloatArray,
     IntArray,

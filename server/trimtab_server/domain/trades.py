@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from trimtab_server.domain.estimates import FloatArray, IntArray
+from trimtab_server.domain.statistics.estimates import FloatArray, IntArray
 
 DAY_NS = 86_400_000_000_000
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from trimtab_server.domain.events import Environment
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.report_questions import (
+from trimtab_server.domain.reports.questions import (
     Asked,
     Made,
     Question,

@@ -1,8 +1,8 @@
 """The ledger: a station that follows every signal to its outcome, blocked or not.
 
 What events tell goes into the tables as it comes: rows do not depend on order. What does depend on
-it, fills to trades and prices to shadow results, goes through `domain.ordering` first. Results
-are events of the same log and come back to the tables by themselves.
+it, fills to trades and prices to shadow results, goes through `domain.ledger.ordering` first.
+Results are events of the same log and come back to the tables by themselves.
 
 What the station remembers is saved now and then (a *checkpoint*), with the cursor behind it; what
 lies between comes again after a restart, and everything that it is written as is written again.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimtab_server.domain.events import Append, EventKind, StoredEvent
-from trimtab_server.domain.facts import (
+from trimtab_server.domain.ledger.facts import (
     AccountFact,
     ActionFact,
     BarFact,
@@ -27,8 +27,8 @@ from trimtab_server.domain.facts import (
     ShadowFact,
     TickFact,
 )
-from trimtab_server.domain.lots import TradeRow
-from trimtab_server.domain.ordering import Arrival, Lanes, Release
+from trimtab_server.domain.ledger.lots import TradeRow
+from trimtab_server.domain.ledger.ordering import Arrival, Lanes, Release
 from trimtab_server.loop.ledger_lanes import BookMaker, LedgerLanes
 from trimtab_server.loop.stations import Derived
 from trimtab_server.store.database import Writer

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
-from trimtab_server.domain.facts import ActionFact, BarFact, Fact, Lane, TickFact
-from trimtab_server.domain.lots import Lots, TradeRow
-from trimtab_server.domain.ordering import Release
+from trimtab_server.domain.ledger.facts import ActionFact, BarFact, Fact, Lane, TickFact
+from trimtab_server.domain.ledger.lots import Lots, TradeRow
+from trimtab_server.domain.ledger.ordering import Release
 from trimtab_server.store.ledger import LaneCounts
 
 _MARKET = frozenset((ActionFact, BarFact, TickFact))
@@ -26,7 +26,7 @@ _NO_COUNTS = LaneCounts(0, 0, 0)
 
 
 class Book(Protocol):
-    """Signals that are followed: `domain.shadow_book.ShadowBook`."""
+    """Signals that are followed: `domain.shadow.book.ShadowBook`."""
 
     @property
     def pending_count(self) -> int:

@@ -14,7 +14,8 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from trimtab.v1 import event_pb2
-from trimtab_server.domain.facts import (
+from trimtab_server.domain.ledger.columns import ENTRY
+from trimtab_server.domain.ledger.facts import (
     AccountFact,
     ActionFact,
     BarFact,
@@ -30,7 +31,6 @@ from trimtab_server.domain.facts import (
     TickFact,
     signal_key,
 )
-from trimtab_server.domain.ledger import ENTRY
 from trimtab_server.rpc.guard_verdicts import verdict_of
 
 _NS = 1_000_000_000

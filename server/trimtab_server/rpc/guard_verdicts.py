@@ -1,12 +1,11 @@
-"""What a guard said, as `domain.ledger.Verdicts` documents it: one shape for every kind of rule."""
+"""What a guard said, as `ledger.columns.Verdicts` tells it: one shape for every kind of rule."""
 
 from collections.abc import Callable
 from math import nan
 from operator import attrgetter
 from typing import Any
 
-from trimtab_server.domain.facts import VerdictFact
-from trimtab_server.domain.ledger import (
+from trimtab_server.domain.ledger.columns import (
     BLOCK,
     NOT_EVALUATED,
     PASS,
@@ -14,6 +13,7 @@ from trimtab_server.domain.ledger import (
     STATELESS,
     GuardRule,
 )
+from trimtab_server.domain.ledger.facts import VerdictFact
 
 _NS = 1_000_000_000
 _EXPOSURE_NUMBERS = attrgetter("exposure_fraction", "exposure_fraction_max", "added_fraction")

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from trimtab.v1 import report_service_pb2 as pb
 from trimtab_server.domain.events import Violation
-from trimtab_server.domain.report_questions import ReportKind, ReportScope
+from trimtab_server.domain.reports.questions import ReportKind, ReportScope
 from trimtab_server.errors import InvalidRequest
 
 # Callers take 4 MiB, of which the frame and the status want some.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from trimtab.v1 import report_service_pb2 as pb
 from trimtab_server.domain.events import Environment, Violation
-from trimtab_server.domain.report_questions import (
+from trimtab_server.domain.reports.questions import (
     LEVEL,
     Basis,
     KeptReport,

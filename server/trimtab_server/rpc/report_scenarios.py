@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from trimtab.v1 import report_service_pb2 as pb
 from trimtab_server.domain.events import Violation
-from trimtab_server.domain.report_questions import SweepScenario
+from trimtab_server.domain.reports.questions import SweepScenario
 from trimtab_server.rpc.rules import NAME_LENGTH_MAX
 
 SCENARIOS_MAX = 1_000

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from trimtab.v1 import report_service_pb2 as pb
 from trimtab.v1 import report_service_pb2_grpc
 from trimtab_server.domain.reasons import Reason
-from trimtab_server.domain.report_questions import (
+from trimtab_server.domain.reports.questions import (
     Asked,
     KeptReport,
     Made,

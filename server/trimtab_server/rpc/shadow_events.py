@@ -8,8 +8,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from trimtab.v1 import event_pb2
 from trimtab_server.domain.events import Append, Event, EventKind
-from trimtab_server.domain.facts import MarkoutFact
-from trimtab_server.domain.shadow_result import (
+from trimtab_server.domain.ledger.facts import MarkoutFact
+from trimtab_server.domain.shadow.result import (
     AMBIGUOUS,
     COARSE,
     MAKER,

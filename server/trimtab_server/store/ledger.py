@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import text
 
-from trimtab_server.domain.facts import Fact, Lane
-from trimtab_server.domain.lots import TradeRow
+from trimtab_server.domain.ledger.facts import Fact, Lane
+from trimtab_server.domain.ledger.lots import TradeRow
 from trimtab_server.store.database import Database, Writer
 from trimtab_server.store.learning_reports import LearningReport, keep_report
 from trimtab_server.store.ledger_batch import SIGNAL_AT, LedgerBatch

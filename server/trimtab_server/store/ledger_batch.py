@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from trimtab_server.domain.facts import (
+from trimtab_server.domain.ledger.columns import ENTRY
+from trimtab_server.domain.ledger.facts import (
     AccountFact,
     DecisionFact,
     Fact,
@@ -13,8 +14,7 @@ from trimtab_server.domain.facts import (
     ShadowFact,
     SignalFact,
 )
-from trimtab_server.domain.ledger import ENTRY
-from trimtab_server.domain.lots import TradeRow
+from trimtab_server.domain.ledger.lots import TradeRow
 from trimtab_server.store.ledger_records import (
     Keys,
     account_record,

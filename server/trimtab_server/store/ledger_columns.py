@@ -1,4 +1,4 @@
-"""From records to the columns of `domain.ledger`: which of several sources of a number counts.
+"""From records to `domain.ledger.columns`: which of several sources of a number counts.
 
 - What really happened: an Outcome with a return; else what attributed fills come to, once closed;
   else an Outcome that says "still open" (CENSORED), else fills that are still open (PENDING). An
@@ -16,7 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_server.domain.ledger import STATEFUL, FloatArray, IntArray, ResultStatus, Verdicts
+from trimtab_server.domain.ledger.columns import (
+    STATEFUL,
+    FloatArray,
+    IntArray,
+    ResultStatus,
+    Verdicts,
+)
 from trimtab_server.store.ledger_records import (
     DECISION,
     OUTCOME,

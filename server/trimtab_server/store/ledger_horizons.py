@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_server.domain.ledger import CodeArray, FloatArray, IntArray
+from trimtab_server.domain.ledger.columns import CodeArray, FloatArray, IntArray
 from trimtab_server.store.ledger_columns import is_result, result_status, trading_day_s
 from trimtab_server.store.ledger_records import MARKOUT
 from trimtab_server.store.ledger_sources import Array

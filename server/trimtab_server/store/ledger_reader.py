@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trimtab_server.domain.ledger import (
+from trimtab_server.domain.ledger.columns import (
     COLUMNS,
     CodeArray,
     FloatArray,

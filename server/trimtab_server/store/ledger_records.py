@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab_server.domain.facts import (
+from trimtab_server.domain.ledger.facts import (
     AccountFact,
     DecisionFact,
     Lane,
@@ -26,7 +26,7 @@ from trimtab_server.domain.facts import (
     ShadowFact,
     SignalFact,
 )
-from trimtab_server.domain.lots import TradeRow
+from trimtab_server.domain.ledger.lots import TradeRow
 
 Dtype = np.dtype[np.void]
 

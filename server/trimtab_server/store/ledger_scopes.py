@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trimtab_server.domain.events import Environment
-from trimtab_server.domain.ledger import ENTRY, CodeArray, IntArray, LedgerScope
+from trimtab_server.domain.ledger.columns import ENTRY, CodeArray, IntArray, LedgerScope
 from trimtab_server.store.ledger_records import name_key
 from trimtab_server.store.ledger_sources import Source
 

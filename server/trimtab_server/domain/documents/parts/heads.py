@@ -1,0 +1,87 @@
+"""What a report is made of, in words: scope, counts, how far the ledger has come, limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trimtab_server.domain.documents.document import Paragraph, Section, Table
+from trimtab_server.domain.documents.parts.words import percent_text, plural, time_text
+
+if TYPE_CHECKING:
+    from trimtab_server.domain.reports.head import ReportHead
+
+ENVIRONMENTS = {1: "live", 2: "paper", 3: "backtest"}
+
+# Field of LedgerCounts, what it counts. In the order of a signal's way; zeros are left out.
+_COUNTS = (
+    ("signal_count", "signals to enter"),
+    ("approved_count", "approved"),
+    ("blocked_count", "blocked"),
+    ("passed_over_count", "held or ignored"),
+    ("undecided_count", "without a decision"),
+    ("outcome_count", "with a real result"),
+    ("corrected_count", "whose real result was corrected"),
+    ("censored_count", "still open when their outcome was told"),
+    ("shadow_matured_count", "with a simulated result"),
+    ("shadow_pending_count", "followed, not at an end yet"),
+    ("shadow_censored_count", "whose prices ended before they did"),
+    ("unfollowed_count", "not followed: no later price, or beyond the limit"),
+    ("unattributed_fill_count", "fills that belong to no signal (of these engines)"),
+    ("late_event_count", "events that came later than the lateness bound (of these engines)"),
+)
+
+
+def what_text(head: ReportHead) -> str:
+    """Which signals, of when, in one sentence."""
+    scope = head.scope
+    environment = ENVIRONMENTS.get(scope.environment, f"environment {scope.environment}")
+    told = [environment + (f" run {scope.run_id}" if scope.run_id else "")]
+    told += [
+        f"{name} {value}"
+        for name, value in (
+            ("source", scope.source),
+            ("strategy", scope.strategy),
+            ("symbol", scope.symbol),
+        )
+        if value
+    ]
+    if scope.start_time_ns:
+        told.append(f"from {time_text(scope.start_time_ns)}")
+    if scope.end_time_ns:
+        told.append(f"until {time_text(scope.end_time_ns)}")
+    return f"{plural(head.counts.signal_count, 'signal')} of {', '.join(told)}."
+
+
+def counts_section(head: ReportHead) -> Section:
+    """What there was, and how far the ledger has read."""
+    found = [(getattr(head.counts, name), words) for name, words in _COUNTS]
+    rows = tuple((words, f"{count:,}") for count, words in found if count)
+    made = f", made {time_text(head.make_time_ns)} UTC" if head.make_time_ns else ""
+    told = f"Log {head.log_id}, taken in through number {head.through_sequence:,}{made}."
+    table = Table(("what", "count"), rows or (("signals to enter", "0"),))
+    return Section("What it is made of", (table, Paragraph(told, is_note=True)))
+
+
+def method_text(head: ReportHead) -> str:
+    """How intervals are made and what a stake is."""
+    level = percent_text(head.scope.level).replace(".0%", "%")
+    return (
+        "A stake is one position's notional: 1.00 stakes is what one position would make by "
+        f"doubling. Intervals in brackets are {level}, unless told otherwise by studentised "
+        "calendar-block bootstraps with blocks at least as long as the longest holding "
+        "period. Simulated results follow each signal along recorded prices, after spread and fees."
+    )
+
+
+def nothing_yet(head: ReportHead) -> str:
+    """Why there is nothing to tell, "" when there are signals with results."""
+    counts = head.counts
+    if not counts.signal_count:
+        return "No signal to enter lies in this scope: there is nothing to tell."
+    if not counts.shadow_matured_count and not counts.outcome_count:
+        pending = counts.shadow_pending_count
+        return (
+            f"Not one of {plural(counts.signal_count, 'signal')} has a result yet: "
+            f"{pending:,} still followed, {counts.unfollowed_count:,} without any later price."
+        )
+    return ""

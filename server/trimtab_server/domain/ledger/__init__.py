@@ -1,0 +1,1 @@
+"""The ledger: what events tell, in order, as columns."""

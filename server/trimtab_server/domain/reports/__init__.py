@@ -1,0 +1,1 @@
+"""What the ledger says: guards, strategies, decay, what if."""

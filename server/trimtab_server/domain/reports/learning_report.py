@@ -1,0 +1,268 @@
+"""What was learned in a window: four parts, and what stands out of them in plain words.
+
+A finding is said only with its number and interval, and only where it holds after all guards, or
+all strategies, were looked at. What is not known yet is a finding too, with what it still needs.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trimtab_server.domain.ledger.cohorts import settled_ledger
+from trimtab_server.domain.ledger.columns import Ledger, LedgerCounts, ledger_counts
+from trimtab_server.domain.reports.guards import GuardEffect, GuardLine, guard_lines
+from trimtab_server.domain.reports.leaderboard import Leaderboard, LeaderboardLine, leaderboard
+from trimtab_server.domain.reports.opportunity import (
+    BlockedOpportunityCost,
+    blocked_opportunity_cost,
+)
+from trimtab_server.domain.reports.performance import PerformanceComparison, performance_comparison
+from trimtab_server.domain.reports.slices import SliceField, field_groups
+from trimtab_server.domain.statistics.estimates import Estimate
+from trimtab_server.domain.statistics.skill import adjusted_p_values
+
+FINDINGS_PER_KIND_MAX = 5
+_P_VALUE_FLOOR = 5e-4  # of the fewest resamples that a p-value of the leaderboard is made of
+_GAP_SHOWN = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class LearningReport:
+    """What was learned; see GetLearningReportResponse in the contract."""
+
+    comparison: PerformanceComparison
+    blocked: BlockedOpportunityCost
+    guards: tuple[GuardLine, ...]
+    strategies: tuple[LeaderboardLine, ...]
+    findings: tuple[str, ...]
+
+
+def learning_report(
+    ledger: Ledger,
+    rng: np.random.Generator,
+    *,
+    trial_count: int = 0,
+    level: float = 0.95,
+) -> LearningReport:
+    """The report on these signals. trial_count: strategies that the log has ever seen."""
+    comparison = performance_comparison(ledger, rng, level)
+    settled = settled_ledger(ledger)
+    blocked = blocked_opportunity_cost(settled, rng, level)
+    guards = guard_lines(settled, rng, level=level)
+    groups = field_groups(ledger, SliceField.STRATEGY)
+    board = leaderboard(settled, groups, rng, trial_count=trial_count, level=level)
+    counts = ledger_counts(ledger)
+    return LearningReport(
+        comparison=comparison,
+        blocked=blocked,
+        guards=guards,
+        strategies=board.lines,
+        findings=findings(counts, comparison, blocked, guards, board),
+    )
+
+
+def findings(
+    counts: LedgerCounts,
+    comparison: PerformanceComparison,
+    blocked: BlockedOpportunityCost,
+    guards: Sequence[GuardLine],
+    board: Leaderboard,
+) -> tuple[str, ...]:
+    """What stands out, in words: guards, blocking, strategies, the simulation, what is missing."""
+    if not counts.signal_count:
+        return ("There are no signals in this window.",)
+    return (
+        *_of_guards(guards),
+        *_of_blocking(blocked),
+        *_of_strategies(board),
+        *_of_simulation(comparison),
+        *_of_win_rates(comparison),
+        *_of_gaps(counts),
+    )
+
+
+def _first(sentences: Sequence[str], more: str) -> Iterator[str]:
+    yield from sentences[:FINDINGS_PER_KIND_MAX]
+    if len(sentences) > FINDINGS_PER_KIND_MAX:
+        yield f"{len(sentences) - FINDINGS_PER_KIND_MAX} {more}"
+
+
+def _stakes(estimate: Estimate) -> str:
+    return _with_range(estimate, 1.0, "stakes")
+
+
+def _percent(estimate: Estimate) -> str:
+    return _with_range(estimate, 100.0, "%")
+
+
+def _with_range(estimate: Estimate, factor: float, unit: str) -> str:
+    if estimate.value is None:
+        return "not known"
+    text = f"{estimate.value * factor:.3g} {unit}"
+    if estimate.low is None or estimate.high is None:
+        return f"{text} (too little data for an interval)"
+    return f"{text} ({estimate.low * factor:.3g} to {estimate.high * factor:.3g})"
+
+
+def _more(outcomes: int | None) -> str:
+    if outcomes is None:
+        return ""
+    return f"; about {outcomes:,} more outcomes would settle it, if its mean stays"
+
+
+def _of_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
+    by_effect: dict[GuardEffect, list[GuardLine]] = {effect: [] for effect in GuardEffect}
+    for line in guards:
+        by_effect[line.effect].append(line)
+
+    def cost(line: GuardLine) -> float:
+        return line.value.value or 0.0
+
+    yield from _first(
+        [
+            f"Guard {line.guard} costs more than it saves: its value is {_stakes(line.value)}"
+            f" over {line.matured_count:,} signals that it alone decided."
+            for line in sorted(by_effect[GuardEffect.COSTS], key=cost)
+        ],
+        "more guards cost more than they save.",
+    )
+    yield from _first(
+        [
+            f"Guard {line.guard} helps: its value is {_stakes(line.value)}"
+            f" over {line.matured_count:,} signals that it alone decided."
+            for line in sorted(by_effect[GuardEffect.HELPS], key=cost, reverse=True)
+        ],
+        "more guards help.",
+    )
+    yield from _first(
+        [
+            f"Guard {line.guard} is undecided: its value is {_stakes(line.value)} over"
+            f" {line.matured_count:,} signals{_more(line.outcomes_needed)}."
+            for line in sorted(
+                by_effect[GuardEffect.UNDECIDED],
+                key=lambda line: (line.outcomes_needed is None, line.outcomes_needed or 0),
+            )
+        ],
+        "more guards are undecided.",
+    )
+    yield from _first(
+        [
+            f"What guard {line.guard} costs cannot be told{': ' if line.note else ''}{line.note}."
+            for line in by_effect[GuardEffect.NOT_IDENTIFIABLE]
+        ],
+        "more guards cannot be told.",
+    )
+
+
+def _of_blocking(blocked: BlockedOpportunityCost) -> Iterator[str]:
+    if not blocked.blocked_count:
+        return
+    start = f"{blocked.blocked_count:,} signals were blocked"
+    if not blocked.net_opportunity_cost.n:
+        yield f"{start}; none of them has a simulated result yet."
+        return
+    sign = blocked.net_opportunity_cost.decided_sign
+    verdict = {1: "blocking them cost", -1: "blocking them saved", 0: "the balance is open"}[sign]
+    yield (
+        f"{start}; the {blocked.matured_count:,} with a simulated result, one by one, would have"
+        f" gained {_stakes(blocked.missed_profit)} and lost {_stakes(blocked.avoided_loss)}:"
+        f" {verdict}, net {_stakes(blocked.net_opportunity_cost)}{_more(blocked.outcomes_needed)}."
+    )
+
+
+def _of_strategies(board: Leaderboard) -> Iterator[str]:
+    judged = [line for line in board.lines if line.p_value is not None]
+    if not judged:
+        if board.lines:
+            yield "No strategy has enough results yet to be judged."
+        return
+    best = [line for line in judged if line.significant]
+    yield from _first(
+        [
+            f"{line.name} stands out: mean return {_percent(line.performance.mean_return)},"
+            f" q-value {line.q_value:.2g}, and its Sharpe ratio lies above the best of"
+            f" {board.trial_count:,} tries without skill with probability"
+            f" {line.deflated_sharpe:.3g}."
+            for line in best
+        ],
+        "more strategies stand out.",
+    )
+    losing = _losing(judged, board.false_discovery_rate)
+    yield from _first(
+        [
+            f"{line.name} loses: mean return {_percent(line.performance.mean_return)} over"
+            f" {line.performance.trade_count:,} trades, after allowing for all"
+            f" {len(judged)} that were looked at."
+            for line in losing
+        ],
+        "more strategies lose.",
+    )
+    if not best:
+        top = judged[0]
+        yield (
+            f"No strategy stands out after allowing for {board.trial_count:,} tries; the first,"
+            f" {top.name}, has a mean return of {_percent(top.performance.mean_return)}"
+            f"{_more(top.outcomes_needed)}."
+        )
+
+
+def _losing(judged: Sequence[LeaderboardLine], rate: float) -> list[LeaderboardLine]:
+    """Lines whose mean lies below zero at this rate of false discoveries, worst first."""
+    above = np.array([line.p_value for line in judged], dtype=np.float64)
+    q = adjusted_p_values(np.maximum(1.0 - above, _P_VALUE_FLOOR))
+    found = [
+        line
+        for line, each in zip(judged, q.tolist(), strict=True)
+        if each <= rate and line.performance.mean_return.decided_sign < 0
+    ]
+    return sorted(found, key=lambda line: line.performance.mean_return.value or 0.0)
+
+
+def _of_simulation(comparison: PerformanceComparison) -> Iterator[str]:
+    error = comparison.simulation_error
+    if not error.n:
+        yield "No signal has both a real and a simulated result: the simulation is untested here."
+    elif error.low is None or error.high is None:
+        yield (
+            f"Real minus simulated return is {_percent(error)} on {error.n:,} signals: too few to"
+            " say how far the simulation can be trusted."
+        )
+    elif error.decided_sign:
+        word = "too low" if error.decided_sign > 0 else "too high"
+        yield (
+            f"Simulated results are {word}: real minus simulated return is {_percent(error)} on"
+            f" {error.n:,} signals; read every simulated number with that."
+        )
+    else:
+        yield (
+            f"Simulated results agree with real ones: the difference is {_percent(error)} on"
+            f" {error.n:,} signals."
+        )
+    effect = comparison.selection_effect
+    if effect.decided_sign:
+        word = "more" if effect.decided_sign > 0 else "less"
+        yield f"Approved signals make {word} than all together: by {_percent(effect)} a trade."
+
+
+def _of_win_rates(comparison: PerformanceComparison) -> Iterator[str]:
+    closed, matured = comparison.closed_win_rate.value, comparison.matured_win_rate.value
+    if closed is None or matured is None or abs(closed - matured) < _GAP_SHOWN:
+        return
+    word = "low" if closed < matured else "high"
+    yield (
+        f"The win rate of closed trades ({closed:.1%}) is too {word}: of the signals that are old"
+        f" enough, {matured:.1%} won."
+    )
+
+
+def _of_gaps(counts: LedgerCounts) -> Iterator[str]:
+    missing = [
+        (counts.undecided_count, "have no decision"),
+        (counts.shadow_pending_count, "are still followed"),
+        (counts.shadow_censored_count, "lost their prices before they ended"),
+        (counts.unfollowed_count, "have no later price and no simulated result"),
+    ]
+    told = [f"{count:,} {words}" for count, words in missing if count]
+    if told:
+        yield f"Of {counts.signal_count:,} signals, {', '.join(told)}."

@@ -1,0 +1,1 @@
+"""Following every signal along recorded prices."""

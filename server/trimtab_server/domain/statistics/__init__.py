@@ -1,0 +1,1 @@
+"""Intervals and tests that survive dependence, censoring and many looks."""

@@ -1,0 +1,127 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from tests.domain.ledgers import DAY_NS, START_NS, a_ledger
+from tests.domain.odd_ledgers import bad_numbers, odd_ledgers
+from trimtab_server.domain.ledger.columns import Ledger
+from trimtab_server.domain.reports.guards import GuardEffect
+from trimtab_server.domain.reports.learning_report import LearningReport, learning_report
+
+NAN = float("nan")
+
+
+def rng() -> np.random.Generator:
+    """The same chance for every test."""
+    return np.random.default_rng(1)
+
+
+def a_month(*, edge: float, guard_edge: float, simulation_error: float = 0.0) -> Ledger:
+    """Two strategies over 400 days, four signals a day; a guard blocks every fourth signal."""
+    n = 1600
+    chance = np.random.default_rng(7)
+    blocked = np.arange(n) % 4 == 0
+    shadow = chance.normal(0, 0.01, n) + np.where(blocked, guard_edge, 0.0)
+    shadow += np.where(np.arange(n) % 2 == 0, edge, 0.0)
+    at = START_NS + np.arange(n, dtype=np.int64) * (DAY_NS // 4)
+    return a_ledger(
+        n,
+        strategy=["even", "odd"] * (n // 2),
+        signal_time_ns=at,
+        decision_time_ns=at,
+        shadow_return=shadow,
+        real_return=np.where(blocked, NAN, shadow - simulation_error),
+        blocked_by=[("volatility",) if each else () for each in blocked],
+    )
+
+
+def said(report: LearningReport, pattern: str) -> str:
+    """The finding that matches."""
+    found = [each for each in report.findings if re.search(pattern, each)]
+    assert len(found) == 1, report.findings
+    return found[0]
+
+
+def test_a_guard_that_blocks_winners_is_named_with_what_it_costs() -> None:
+    """S1-10: an ineffective guard stands in the findings, with its value and interval."""
+    report = learning_report(a_month(edge=0.0, guard_edge=0.01), rng())
+    assert report.guards[0].effect is GuardEffect.COSTS
+    finding = said(report, "Guard volatility costs more than it saves")
+    assert re.search(r"-\d[\d.]* stakes \(-[\d.]+ to -[\d.]+\)", finding)
+    assert "400 signals" in finding
+    assert "blocking them cost" in said(report, "signals were blocked")
+
+
+def test_a_guard_that_keeps_losers_out_helps() -> None:
+    """What it saved is said, and blocking saved."""
+    report = learning_report(a_month(edge=0.0, guard_edge=-0.01), rng())
+    assert said(report, "Guard volatility helps")
+    assert "blocking them saved" in said(report, "signals were blocked")
+
+
+def test_an_undecided_guard_says_what_it_still_needs() -> None:
+    """No verdict from an interval over zero: the outcomes still needed, or nothing."""
+    report = learning_report(a_month(edge=0.0, guard_edge=0.0003), rng())
+    finding = said(report, "Guard volatility is undecided")
+    assert report.guards[0].outcomes_needed is not None
+    assert f"about {report.guards[0].outcomes_needed:,} more outcomes" in finding
+
+
+def test_strategies_that_stand_out_and_that_lose_are_named() -> None:
+    """Both only after all strategies were looked at; else the best is said not to stand out."""
+    good = learning_report(a_month(edge=0.004, guard_edge=0.0), rng())
+    assert said(good, "even stands out: mean return")
+    bad = learning_report(a_month(edge=-0.004, guard_edge=0.0), rng())
+    assert said(bad, "even loses: mean return")
+    assert said(bad, "No strategy stands out")
+
+
+def test_how_far_the_simulation_can_be_trusted_is_said() -> None:
+    """It agrees, it is off by so much with the direction, or it is untested."""
+    month = a_month(edge=0.0, guard_edge=0.0)
+    noisy = replace(
+        month, real_return=month.real_return + np.random.default_rng(1).normal(0, 0.001, 1600)
+    )
+    assert said(learning_report(noisy, rng()), "Simulated results agree with real ones")
+    jitter = np.random.default_rng(1).normal(0, 0.0001, 1600)
+    off = replace(month, real_return=month.real_return - 0.001 + jitter)
+    assert said(learning_report(off, rng()), "Simulated results are too high: .*-0.1")
+    alone = replace(month, real_status=np.zeros(1600, dtype=np.int8))
+    assert said(learning_report(alone, rng()), "the simulation is untested")
+
+
+def test_a_window_without_signals_says_so() -> None:
+    """Nothing happened: one sentence, and four empty parts."""
+    report = learning_report(a_ledger(0), rng())
+    assert report.findings == ("There are no signals in this window.",)
+    assert report.guards == ()
+    assert report.strategies == ()
+    assert report.blocked.blocked_count == report.comparison.real.trade_count == 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_few_signals_make_no_confident_sentence(n: int) -> None:
+    """Nothing costs, helps, stands out or loses; what is missing is said."""
+    report = learning_report(a_ledger(n, shadow_return=0.1, blocked_by=[("v",)] * n), rng())
+    text = " ".join(report.findings)
+    assert not re.search("costs more|helps|stands out:|loses", text)
+    assert "undecided" in text
+    assert "No strategy has enough results" in text
+
+
+def test_the_same_ledger_gives_the_same_report() -> None:
+    """To the bit, and another order of names changes nothing else."""
+    month = a_month(edge=0.001, guard_edge=0.0)
+    assert learning_report(month, rng()) == learning_report(month, rng())
+
+
+@settings(max_examples=25, deadline=None)
+@given(odd_ledgers(returns_max=1e9))
+def test_no_number_is_ever_undefined(ledger: Ledger) -> None:
+    """Whatever the ledger holds: no NaN, no infinity, in numbers or in words."""
+    report = learning_report(ledger, rng())
+    assert list(bad_numbers(replace(report, guards=()))) == []
+    assert not re.search(r"\b(nan|inf|None)\b", " ".join(report.findings))
