@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 import trimtab.v1
+from tests.chaos import fuzz_reports
 from tests.rpc.edges import full_event
 from tests.rpc.samples import KINDS, SOURCE, an_event
 from trimtab.v1 import admin_service_pb2, event_pb2
@@ -265,6 +266,7 @@ SAMPLES: dict[str, Sample] = {
     f"/{GATE}/TripBreaker": _trip,
     f"/{GATE}/ResetBreaker": _reset,
     f"/{GATE}/ListBreakers": _list_breakers,
+    **fuzz_reports.SAMPLES,
     f"/{ADMIN}/GetServerInfo": lambda _: admin_service_pb2.GetServerInfoRequest(),
     f"/{ADMIN}/GetHealth": lambda _: admin_service_pb2.GetHealthRequest(),
     f"/{HEALTH}/Check": lambda rng: health_pb2.HealthCheckRequest(

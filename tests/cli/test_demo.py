@@ -27,14 +27,32 @@ def test_the_demo_prints_the_promised_line_and_writes_both_reports(
     assert result.exit_code == 0, result.output
     assert "0 lost, 0 doubled" in result.output
     assert "SIGKILL" in result.output
-    for heading in ("baseline against", "claimed confidence against", "what each guard blocked"):
+    for heading in (
+        "baseline against",
+        "claimed confidence against",
+        "what each guard cost or saved",
+        "what if (baseline book)",
+    ):
         assert heading in result.output
     folder = tmp_path / "artifacts" / "learning_engine"
     report = json.loads((folder / "demo-001.json").read_text())
     assert report["count"]["lost"] == report["count"]["doubled"] == 0
     assert report["threshold"] == 0.6
     assert report["calibration"]["n"] == report["baseline"]["trade_count"]
-    assert sum(report["events_by_kind"].values()) == report["count"]["stored"]
+    kinds = report["events_by_kind"]
+    assert sum(kinds.values()) - kinds["SHADOW_OUTCOME"] == report["count"]["stored"]
+    signals = sum(book["signal_count"] for book in report["ledger"]["books"].values())
+    # Its own life and, when their time has come, three horizons.
+    assert signals / 2 < kinds["SHADOW_OUTCOME"] <= 4 * signals
+    errors = [book["simulation_error"]["value"] for book in report["ledger"]["books"].values()]
+    assert all(abs(error) < 1e-4 for error in errors if error is not None)
+    assert any(
+        line["guard"] == "confidence" for line in report["ledger"]["books"]["filtered"]["guards"]
+    )
+    assert {line["identifiability"] for line in report["ledger"]["what_if"]} <= {
+        "exact",
+        "simulated",
+    }
     assert (folder / "demo-001.html").read_text().startswith("<!doctype html>")
 
 

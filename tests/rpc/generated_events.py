@@ -174,6 +174,9 @@ def _bind_outcome(event: ev.Event, payload: Any) -> None:
             outcome.return_fraction = 0.5
         if outcome.status == ev.OUTCOME_STATUS_CORRECTED:
             event.corrects_event_id = event.corrects_event_id or str(UUID(int=7))
-    if outcome.HasField("horizon"):
-        outcome.horizon.trading_days = 5
-        outcome.horizon.calendar = "XNYS"
+    horizons = [outcome.horizon] if outcome.HasField("horizon") else []
+    if isinstance(payload, ev.ShadowOutcome):
+        horizons += [markout.age for markout in payload.markouts]
+    for horizon in horizons:
+        horizon.trading_days = 5
+        horizon.calendar = "XNYS"
