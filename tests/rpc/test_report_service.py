@@ -1,7 +1,8 @@
 """ReportService over a real server and real workers that make up their answers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +32,13 @@ REPORTS = {
     "ComparePerformance": (pb.ComparePerformanceRequest, "ReportKind.COMPARISON"),
     "RunWhatIf": (pb.RunWhatIfRequest, "ReportKind.WHAT_IF"),
 }
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path fits into a name of 64 characters, which tells a worker what to do."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 async def test_every_report_is_made_by_a_worker(desk: Desk) -> None:
@@ -79,19 +87,19 @@ async def test_a_deadline_that_passes_while_the_ledger_is_behind_says_so(desk: D
 
 
 async def test_a_deadline_that_passes_while_a_worker_works_ends_the_work(
-    desk: Desk, tmp_path: Path
+    desk: Desk, short_path: Path
 ) -> None:
     """The caller is told, and the next one gets a process that has nothing to do."""
-    request = pb.ComparePerformanceRequest(scope=scope("sleep", str(tmp_path / "p")))
+    request = pb.ComparePerformanceRequest(scope=scope("sleep", str(short_path / "p")))
     answer = await desk.refusal(lambda: desk.stub.ComparePerformance(request, timeout=1))
     assert (answer.code, answer.reason) == (Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
     assert "deadline" in answer.message
     await desk.stub.ComparePerformance(pb.ComparePerformanceRequest(scope=SCOPE), timeout=20)
 
 
-async def test_a_caller_that_leaves_ends_the_work(desk: Desk, tmp_path: Path) -> None:
+async def test_a_caller_that_leaves_ends_the_work(desk: Desk, short_path: Path) -> None:
     """Nobody waits behind a report that nobody wants."""
-    told = tmp_path / "p"
+    told = short_path / "p"
     call = desk.stub.ComparePerformance(
         pb.ComparePerformanceRequest(scope=scope("sleep", str(told)))
     )
@@ -118,9 +126,9 @@ async def test_what_fails_in_a_worker_is_a_typed_error_of_its_own_caller(
     await desk.stub.GetSignalDecay(pb.GetSignalDecayRequest(scope=SCOPE), timeout=20)
 
 
-async def test_too_many_reports_are_told_when_to_come_back(tmp_path: Path) -> None:
+async def test_too_many_reports_are_told_when_to_come_back(short_path: Path) -> None:
     """OVERLOADED, with a time, and no longer than the others are at it."""
-    told = tmp_path / "p"
+    told = short_path / "p"
     async with serving(queue_max=0) as desk:
         busy = desk.stub.GetSignalDecay(pb.GetSignalDecayRequest(scope=scope("sleep", str(told))))
         await until(told.exists)
@@ -131,9 +139,9 @@ async def test_too_many_reports_are_told_when_to_come_back(tmp_path: Path) -> No
         busy.cancel()
 
 
-async def test_a_server_that_stops_ends_its_reports(tmp_path: Path) -> None:
+async def test_a_server_that_stops_ends_its_reports(short_path: Path) -> None:
     """Those that are being made and those that come: SHUTTING_DOWN, not a silence."""
-    told = tmp_path / "p"
+    told = short_path / "p"
     async with serving() as desk:
         request = pb.GetSignalDecayRequest(scope=scope("sleep", str(told)))
         ending = asyncio.create_task(desk.refusal(lambda: desk.stub.GetSignalDecay(request)))
