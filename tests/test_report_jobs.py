@@ -137,7 +137,7 @@ def test_every_kind_of_report_is_made_in_every_form(
     assert head.make_time.ToNanoseconds() == ASKED.time_ns
     assert len(head.log_id) == 36
     assert head.scope.start_time.ToNanoseconds() == START_NS
-    assert head.scope.end_time.ToNanoseconds() == START_NS + (COUNT - 1) * 7_200 * SECOND_NS
+    assert head.scope.end_time.ToNanoseconds() == START_NS + (COUNT - 1) * 7_200 * SECOND_NS + 1
     assert bool(head.rendered) == (form is not ReportForm.NUMBERS)
     assert ("<html" in head.rendered) == (form is ReportForm.HTML)
 
@@ -147,6 +147,13 @@ def test_the_same_ledger_gives_the_same_report(url: str) -> None:
     job = asked(ReportKind.GUARDS)
     one, other = (ReportJobs(url, CODEC, 0)(job) for _ in range(2))
     assert one == other
+
+
+def test_a_report_asked_again_with_its_own_scope_holds_the_same_signals(jobs: ReportJobs) -> None:
+    """The scope that a head tells ends behind the last signal, not before it."""
+    made: Made = jobs(asked(ReportKind.GUARDS))
+    again: Made = jobs(asked(ReportKind.GUARDS, made.scope))
+    assert (again.signal_count, again.scope) == (COUNT, made.scope)
 
 
 def test_a_ledger_that_is_behind_the_log_says_so(jobs: ReportJobs) -> None:
@@ -166,6 +173,18 @@ def test_a_scope_without_signals_is_a_report_that_says_so(
     assert not head.counts.signal_count
     assert any("no signal" in note for note in head.notes)
     assert not head.scope.HasField("start_time")
+
+
+def test_results_of_another_fill_model_are_left_out_with_a_note(tmp_path: Path) -> None:
+    """How many signals that costs, and whose results count, stands in the head."""
+    store = opened(tmp_path / "log.db")
+    write(store, *(a_signal(n) for n in range(3)), a_shadow(0), a_shadow(1))
+    write(store, a_shadow(2, fill_model="v0"))
+    jobs = ReportJobs(f"sqlite:///{tmp_path / 'log.db'}", CODEC, 1 << 30)
+    head = answer(jobs, asked(ReportKind.OPPORTUNITY)).head
+    assert any("fill model v1: 1 signals" in note for note in head.notes)
+    assert (head.counts.shadow_matured_count, head.counts.shadow_pending_count) == (2, 0)
+    store.close()
 
 
 def test_a_window_ends_where_the_scope_does_or_at_the_last_signal(jobs: ReportJobs) -> None:
@@ -260,11 +279,14 @@ def test_a_sweep_says_what_single_scenarios_say(jobs: ReportJobs, tmp_path: Path
     )
     found = {}
     for part in parts:
-        body = jobs(SweepPart(path, 0.95, part))
+        body = jobs(SweepPart(path, 0.95, part, 2))
         for each in pb.RunWhatIfSweepResponse.FromString(body).results:
             found[each.index] = each.result
     for index, told in enumerate((OFF, weights)):
         single = answer(jobs, asked(ReportKind.WHAT_IF, scenario=told))
+        assert found[index].difference_at_once.value == single.result.difference.value
+        assert not single.result.HasField("difference_at_once")
+        found[index].ClearField("difference_at_once")
         assert found[index] == single.result
 
 
@@ -272,7 +294,7 @@ def test_a_sweep_whose_file_is_gone_says_so(jobs: ReportJobs, tmp_path: Path) ->
     """Its caller left; nobody is told a number of another sweep."""
     part = (SweepScenario(0, OFF, ("scenarios[0].changes[0]",)),)
     with pytest.raises(Unavailable):
-        jobs(SweepPart(str(tmp_path / "none"), 0.95, part))
+        jobs(SweepPart(str(tmp_path / "none"), 0.95, part, 1))
 
 
 def test_the_worlds_are_told_with_their_times(jobs: ReportJobs) -> None:

@@ -127,9 +127,11 @@ def prune(settings: Settings, *, dry_run: bool) -> Iterator[maintenance.PrunedKi
     )
 
 
-def rebuild_ledger(settings: Settings) -> None:
-    """Has the ledger derived from the log again. Raises ConfigurationError and Unavailable."""
-    maintenance.rebuild_ledger(settings.database_url, settings.durability, time.monotonic)
+def rebuild_ledger(settings: Settings, *, force: bool) -> str:
+    """Has the ledger derived from the log again; what of it was pruned, in words. Raises
+    ConfigurationError (with `force` not for what was pruned) and Unavailable."""
+    url, durability = settings.database_url, settings.durability
+    return maintenance.rebuild_ledger(url, durability, time.monotonic, force=force)
 
 
 def examination(settings: Settings, *, full: bool) -> Iterator[maintenance.Check]:

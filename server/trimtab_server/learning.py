@@ -48,6 +48,8 @@ _NOT_OF_THE_MODEL = {"pending_max", "price_source"}
 CODEC = Codec(report_bytes, sweep_head_bytes, sweep_results_bytes)
 # Of what a worker may take, what it may keep for the next question about the same scope.
 _KEPT_SHARE = 0.25
+# Of a lane, before what is held back leaves.
+_QUIET_S_MIN = 1.0
 # Threads of the ledger's station.
 STATION_READERS = 1
 # The station waits so long for more before it looks: a page costs about as much as an event.
@@ -117,6 +119,7 @@ class Learning:
             find_report=kept.get,
             holder=holder,
             now_ns=clocks.now_ns,
+            lateness_ns=_lateness_ns(settings),
         )
         period_ns = _PERIODS[settings.reports.learning_cycle]
         self._cycle = LearningCycle(store, self._workers, readers, cycle, telemetry, period_ns)
@@ -141,7 +144,14 @@ class Learning:
         self._station_readers.close()
 
     async def _wait_settled(self, sequence: int) -> None:
+        if self._runner is None:
+            # The ledger is off: what it once took in is all there will be.
+            return
         await self._station.wait_settled(sequence, self._store.ledger.settled_sequence)
+
+
+def _lateness_ns(settings: Settings) -> int:
+    return int(settings.lateness_s * 1e9)
 
 
 def _station(
@@ -154,7 +164,10 @@ def _station(
         load=partial(ShadowBook.load, model, shadow.pending_max),
     )
     limits = LedgerLimits(
-        lateness_ns=int(settings.lateness_s * 1e9), price_source=shadow.price_source
+        lateness_ns=_lateness_ns(settings),
+        # As long on the wall clock: an outage that is shorter makes nothing late.
+        quiet_s=max(_QUIET_S_MIN, settings.lateness_s),
+        price_source=shadow.price_source,
     )
     return LedgerStation(store.ledger, facts_of, books, shadow_append, telemetry, monotonic, limits)
 

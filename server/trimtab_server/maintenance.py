@@ -19,12 +19,18 @@ from trimtab_server.store.disk import disk_space, file_system
 from trimtab_server.store.inspection import SQLITE_VERSION, Inspection, inspecting
 from trimtab_server.store.ledger import reset_ledger
 from trimtab_server.store.migrate import head_revision
-from trimtab_server.store.retention import SharedFile, prunable_count, prune_some
+from trimtab_server.store.retention import SharedFile, prunable_count, prune_some, pruned_counts
 from trimtab_server.store.sqlite import sqlite_path
 
 _DAY_NS = 86_400 * 10**9
 # Seconds between two transactions of a prune, in which a sidecar records.
 _PAUSE_S = 0.05
+# What the ledger and the shadow are derived from; of the others none but their own rows is lost.
+_LEDGER_KINDS = (
+    *(EventKind.SIGNAL, EventKind.DECISION, EventKind.EXECUTION, EventKind.OUTCOME),
+    *(EventKind.SHADOW_OUTCOME, EventKind.PREDICTION, EventKind.ACCOUNT_SNAPSHOT),
+    *(EventKind.MARKET_BAR, EventKind.MARKET_TICK, EventKind.CORPORATE_ACTION),
+)
 _NETWORK_FILE_SYSTEMS = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "fuse.glusterfs", "ceph", "lustre"),
     *("9p", "afs", "ncpfs", "gfs2", "ocfs2", "beegfs", "fuse.s3fs", "fuse.rclone"),
@@ -92,15 +98,31 @@ def prune(
             yield PrunedKind(kind, event_count, byte_count)
 
 
-def rebuild_ledger(url: str, durability: str, monotonic: Callable[[], float]) -> None:
+def rebuild_ledger(
+    url: str, durability: str, monotonic: Callable[[], float], *, force: bool
+) -> str:
     """Empties the ledger; the sidecar that serves the database, or its next start, derives it again
-    from the log. Raises ConfigurationError when the database is not there, Unavailable when it
-    refuses."""
+    from the log. What of the log retention has pruned, in words ("" = nothing that it needs).
+
+    Raises ConfigurationError when the database is not there, or when something it needs was pruned
+    (with `force` it does it all the same); Unavailable when the database refuses.
+    """
     with inspecting(url) as inspection:
         _current(inspection)
+        counts = pruned_counts(inspection.connection)
+    told = [f"{counts[kind]:,} {kind.name}" for kind in _LEDGER_KINDS if counts.get(kind)]
+    pruned = f"retention has pruned {', '.join(told)}" if told else ""
+    if pruned and not force:
+        raise ConfigurationError(
+            f"{pruned}: the ledger holds what came of them and cannot derive it again. With --force"
+            " it is derived from what is left: pruned signals, decisions and trades are gone from"
+            " every report, and signals whose prices are gone end CENSORED, with new events in the"
+            " log"
+        )
     database = _beside_a_sidecar(url, durability, monotonic)
     with closing(database), database.writing() as writer:
         reset_ledger(writer)
+    return pruned
 
 
 def _beside_a_sidecar(

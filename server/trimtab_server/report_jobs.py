@@ -15,7 +15,13 @@ import numpy as np
 from trimtab_server.domain.documents.report_documents import rendered
 from trimtab_server.domain.events import Violation
 from trimtab_server.domain.ledger.cohorts import settled_ledger
-from trimtab_server.domain.ledger.columns import Ledger, LedgerCounts, LedgerScope, ledger_counts
+from trimtab_server.domain.ledger.columns import (
+    Ledger,
+    LedgerCounts,
+    LedgerScope,
+    ResultStatus,
+    ledger_counts,
+)
 from trimtab_server.domain.reasons import Reason
 from trimtab_server.domain.reports.decay import decay_curves
 from trimtab_server.domain.reports.guards import guard_lines
@@ -50,6 +56,7 @@ from trimtab_server.domain.reports.slices import (
     number_groups,
 )
 from trimtab_server.domain.reports.what_if import ScenarioResult, WhatIf
+from trimtab_server.domain.statistics.chance import part_rng
 from trimtab_server.errors import ConfigurationError, InvalidRequest, Unavailable
 from trimtab_server.store.ledger_reader import LedgerReader, open_ledger
 from trimtab_server.store.shared_columns import read_columns, write_columns
@@ -70,7 +77,7 @@ class Loaded(NamedTuple):
     ledger: Ledger
     settled: Ledger
     first_ns: int
-    last_ns: int
+    end_ns: int
     counts: LedgerCounts
 
 
@@ -133,14 +140,16 @@ class ReportJobs:
     def _result(self, question: Question, loaded: Loaded) -> tuple[Any, tuple[str, ...]]:
         """What the kind's function says, and notes of it that belong to the head."""
         ledger, level = loaded.ledger, question.scope.level
-        rng = np.random.default_rng(SEED)
+        # Of the kind: as a part of another report it has the same numbers.
+        seeded = np.random.default_rng(SEED)
+        rng = part_rng(seeded, question.kind)
         match question.kind:
             case ReportKind.OPPORTUNITY:
                 return blocked_opportunity_cost(loaded.settled, rng, level), ()
             case ReportKind.GUARDS:
                 return guard_lines(loaded.settled, rng, level=level), ()
             case ReportKind.COMPARISON:
-                return performance_comparison(ledger, rng, level), ()
+                return performance_comparison(loaded.settled, rng, level), ()
             case ReportKind.DECAY:
                 markouts = self._reader().load_markouts(loaded.scope, ledger)
                 curves = decay_curves(ledger, markouts, rng, level)
@@ -150,7 +159,7 @@ class ReportJobs:
                 return board, board.notes
             case ReportKind.LEARNING:
                 trials = self._reader().load_trials(loaded.scope)
-                return learning_report(ledger, rng, trial_count=trials, level=level), ()
+                return learning_report(loaded.settled, seeded, trial_count=trials, level=level), ()
             case ReportKind.WHAT_IF:
                 return self._what_if(question, loaded), ()
 
@@ -209,7 +218,10 @@ class ReportJobs:
             self._shared = (job.path, WhatIf(*read_columns(Path(job.path))))
         world = self._shared[1]
         return self._codec.sweep_results(
-            (each.place, scenario_result(world, each.asked, each.paths, job.level))
+            (
+                each.place,
+                scenario_result(world, each.asked, each.paths, job.level, job.sweep_count),
+            )
             for each in job.scenarios
         )
 
@@ -245,7 +257,8 @@ class ReportJobs:
             bounds.unfollowed_count,
         )
         times = ledger.signal_time_ns
-        ends = (int(times[0]), int(times[-1])) if times.size else (0, 0)
+        # The end is exclusive: asked again with it, a scope holds the same signals.
+        ends = (int(times[0]), int(times[-1]) + 1) if times.size else (0, 0)
         loaded = Loaded(scope, through, ledger, settled_ledger(ledger), *ends, counts)
         if byte_count(ledger) <= self._kept_bytes_max:
             self._kept = loaded
@@ -257,7 +270,7 @@ class ReportJobs:
         scope = replace(
             asked,
             start_time_ns=loaded.scope.start_ns or loaded.first_ns,
-            end_time_ns=loaded.scope.end_ns or loaded.last_ns,
+            end_time_ns=loaded.scope.end_ns or loaded.end_ns,
         )
         return ReportHead(
             scope=scope,
@@ -279,10 +292,16 @@ def _limits(loaded: Loaded, when: Asked) -> tuple[str, ...]:
         found.append("there is no signal to enter in this scope")
     elif not counts.shadow_matured_count:
         found.append("no signal has a simulated result yet: its prices have to come first")
-    elif young := int(np.count_nonzero(loaded.ledger.has_shadow & ~loaded.settled.has_shadow)):
+    elif young := int(np.count_nonzero(loaded.settled.has_shadow & ~loaded.settled.has_counted)):
         found.append(
             f"{young:,} simulated results are left out of what is compared and added up: others of"
             " their age are still open, and what exits fast is no fair sample"
+        )
+    names, status = loaded.ledger.names, loaded.ledger.shadow_status
+    if others := int(np.count_nonzero(status == ResultStatus.NONE)):
+        found.append(
+            f"simulated results are those of the fill model {names.fill_model}: {others:,} signals"
+            " that only another one has followed are left out"
         )
     if counts.signal_count and counts.undecided_count == counts.signal_count:
         found.append("no signal has a decision: what blocking did cannot be told")
@@ -290,12 +309,17 @@ def _limits(loaded: Loaded, when: Asked) -> tuple[str, ...]:
 
 
 def scenario_result(
-    world: WhatIf, asked: ScenarioAsked, paths: Sequence[str], level: float
+    world: WhatIf,
+    asked: ScenarioAsked,
+    paths: Sequence[str],
+    level: float,
+    sweep_count: int | None = None,
 ) -> ScenarioResult:
-    """What a scenario comes to. paths: where the request tells each change. Raises InvalidRequest
-    for one that makes no sense for this ledger."""
+    """What a scenario comes to. paths: where the request tells each change. sweep_count: scenarios
+    of its sweep. Raises InvalidRequest for one that makes no sense for this ledger."""
+    rng = np.random.default_rng(SEED)
     try:
-        return world.result(scenario_of(asked), np.random.default_rng(SEED), level=level)
+        return world.result(scenario_of(asked), rng, level=level, sweep_count=sweep_count)
     except InvalidScenario as error:
         raise InvalidRequest(*(_located(each, paths) for each in error.violations)) from error
 

@@ -39,6 +39,6 @@ class ReportSettings(Strict):
     )
     learning_cycle: Literal["off", "hourly", "daily"] = Field(
         default="daily",
-        description="Learning reports on schedule: of the last whole hour or day (UTC), for each of"
-        " LIVE and PAPER that had signals.",
+        description="Learning reports on schedule: after each whole hour or day (UTC), of the last"
+        " 30 of them, for each of LIVE and PAPER that had signals.",
     )

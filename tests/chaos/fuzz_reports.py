@@ -8,15 +8,27 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.rpc.samples import SOURCE
+from trimtab.v1 import event_pb2
 from trimtab.v1 import report_service_pb2 as pb
 
 REPORTS = "trimtab.v1.ReportService"
 _FIXED_S = 1_767_225_600
+_ENVIRONMENTS = (
+    event_pb2.ENVIRONMENT_LIVE,
+    event_pb2.ENVIRONMENT_PAPER,
+    event_pb2.ENVIRONMENT_BACKTEST,
+)
+_FORMATS = (
+    pb.REPORT_FORMAT_UNSPECIFIED,
+    pb.REPORT_FORMAT_MARKDOWN,
+    pb.REPORT_FORMAT_HTML,
+)
+_BASES = (pb.LEADERBOARD_BASIS_REAL, pb.LEADERBOARD_BASIS_SHADOW)
 
 
 def _scope(rng: random.Random) -> pb.ReportScope:
     scope = pb.ReportScope(
-        environment=rng.randint(1, 3),
+        environment=rng.choice(_ENVIRONMENTS),
         source=rng.choice(("", SOURCE)),
         strategy=rng.choice(("", "momentum")),
         level=rng.choice((0.0, 0.9)),
@@ -30,7 +42,7 @@ def _scope(rng: random.Random) -> pb.ReportScope:
 
 
 def _options(rng: random.Random) -> pb.ReportOptions:
-    return pb.ReportOptions(format=rng.randint(0, 2))
+    return pb.ReportOptions(format=rng.choice(_FORMATS))
 
 
 def _change(rng: random.Random) -> pb.Change:
@@ -60,7 +72,7 @@ def _leaderboard(rng: random.Random) -> pb.GetStrategyLeaderboardRequest:
         scope=_scope(rng),
         options=_options(rng),
         slices=rng.sample(slices, rng.randint(0, 2)),
-        basis=rng.randint(0, 2),
+        basis=rng.choice(_BASES),
     )
 
 
@@ -79,13 +91,13 @@ def _sweep(rng: random.Random) -> pb.RunWhatIfSweepRequest:
 
 
 def _plain(request: type[Message]) -> Callable[[random.Random], Message]:
-    return lambda rng: request(scope=_scope(rng), options=_options(rng))  # type: ignore[call-arg]
+    return lambda rng: request(scope=_scope(rng), options=_options(rng))
 
 
 SAMPLES: dict[str, Callable[[random.Random], Message]] = {
     f"/{REPORTS}/GetLearningReport": _learning,
     f"/{REPORTS}/ListLearningReports": lambda rng: pb.ListLearningReportsRequest(
-        environment=rng.randint(0, 3), page_size=rng.randrange(20)
+        environment=rng.choice(_ENVIRONMENTS), page_size=rng.randrange(20)
     ),
     f"/{REPORTS}/GetBlockedOpportunityCost": _plain(pb.GetBlockedOpportunityCostRequest),
     f"/{REPORTS}/GetGuardEffectiveness": _plain(pb.GetGuardEffectivenessRequest),

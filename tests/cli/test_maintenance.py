@@ -233,6 +233,22 @@ def test_a_sidecar_prunes_by_itself(
     assert again.terminate() == 0
 
 
+def test_a_ledger_is_not_rebuilt_from_a_log_that_was_pruned(
+    sidecar: Callable[..., Sidecar], connected: Callable[[Sidecar], grpc.Channel]
+) -> None:
+    """Exit code 2 with what is missing and what it would cost; forced, it says what is gone."""
+    server = sidecar()
+    _record(connected(server), *(an_event("market_tick") for _ in range(3)), an_event())
+    rebuild = ("rebuild-ledger", "--database", server.database)
+    assert _run(*rebuild).stdout.startswith("the ledger is empty")
+    _run("prune", "--retention", _PRUNE_ALL, "--database", server.database)
+    refused_words = _run(*rebuild, code=2).stderr
+    assert "retention has pruned 3 MARKET_TICK" in refused_words
+    assert "--force" in refused_words
+    assert "3 MARKET_TICK: what came of them is gone" in _run(*rebuild, "--force").stdout
+    assert server.terminate() == 0
+
+
 @pytest.mark.parametrize("command", ["serve", "config", "prune"])
 def test_a_wrong_retention_is_one_line(command: str, tmp_path: Path) -> None:
     """Exit code 2, the setting and the kind, before anything is opened."""

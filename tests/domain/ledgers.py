@@ -138,7 +138,8 @@ def a_ledger(
         others = [str(each) for each in known if each]
         place = {each: k for k, each in enumerate(["", *others])}
         told[column] = np.array([place[str(each)] for each in known], dtype=np.int32)[codes]
-        made_names = replace(made_names, **{field: ("", *others)})
+        changed: dict[str, Any] = {field: ("", *others)}
+        made_names = replace(made_names, **changed)
     if blocked_by is not None:
         guards = guards or sorted({name for row in blocked_by for name in row})
         verdicts = verdicts or verdicts_of(blocked_by, guards, memory)

@@ -226,6 +226,7 @@ def scenario(name: str = "without the volatility guard", value: float = 3.1) -> 
         actual=performance("as it was decided", 488),
         scenario=performance("as it would have been", 788, 788),
         difference=estimate(value, value - 4.1, value + 4.1),
+        difference_at_once=estimate(value, value - 7.2, value + 7.2),
         difference_money=estimate(3_100.0, -1_000.0, 7_200.0),
         kept_count=488,
         added_count=300,

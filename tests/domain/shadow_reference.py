@@ -122,24 +122,29 @@ class _Follower:
         return days.bounds(days.day(self.first.time_ns), age.trading_days)
 
     def _last_at(self, age: Age) -> tuple[bool, Bar | None]:
-        """(whether it is known, the last bar by then)."""
+        """(whether it is known, the last bar by then, None when it is too old to tell)."""
         begin_ns, end_ns = self._end(age)
         last = None
         for bar in self.held:
             if bar.time_ns > end_ns:
-                return True, last
+                break
             last = bar
             if bar.time_ns > begin_ns and bar.time_ns + bar.interval_ns > end_ns:
                 return True, bar
-        return self.clock_ns > end_ns, last
+        known = self.clock_ns > end_ns
+        if last is not None and not 0 <= begin_ns < last.time_ns:
+            old_ns = end_ns - last.time_ns
+            last = last if old_ns <= self.model.censor_after_s * 1e9 else None
+        return known, last
 
     def _horizon(self, span: Age) -> Found | None:
         known, last = self._last_at(span)
         if not known:
             return None
-        if last is None:
-            return Found(span, 2)
-        done = self._result(span, last, last.close, last.close, to_close=True, time_ns=last.time_ns)
+        done = Found(span, 2)
+        if last is not None:
+            close, time_ns = last.close, last.time_ns
+            done = self._result(span, last, close, close, to_close=True, time_ns=time_ns)
         before: dict[bool, Bar] = {}
         for age, horizon in zip(self.model.ages, self.model.age_horizon, strict=True):
             bar = self.ages[age]

@@ -19,7 +19,7 @@ from trimtab_server.domain.reports.scenarios import (
     Change,
     Scenario,
 )
-from trimtab_server.domain.reports.what_if import ScenarioResult, scenario_result
+from trimtab_server.domain.reports.what_if import ScenarioResult, WhatIf
 
 SEED = 5
 
@@ -29,7 +29,7 @@ def what_if(
 ) -> ScenarioResult:
     """The answer, with the same chance for all."""
     rng = np.random.default_rng(SEED)
-    return scenario_result(ledger, Scenario(changes), rng, predictions=predictions)
+    return WhatIf(ledger, predictions).result(Scenario(changes), rng)
 
 
 def counts(result: ScenarioResult) -> tuple[int, int, int]:

@@ -45,6 +45,7 @@ class Sidecar:
     def __init__(self, *worlds: ReportWorld) -> None:
         self.worlds = worlds
         self.now_ns = MIDNIGHT_NS + 5 * MINUTE_NS
+        self.lateness_ns = 10 * 10**9
         self.kept: dict[str, LearningReport] = {}
         self.jobs: list[ReportJob] = []
         self.failure: Exception | None = None
@@ -66,6 +67,7 @@ class Sidecar:
             find_report=self._find,
             holder="me",
             now_ns=lambda: self.now_ns,
+            lateness_ns=self.lateness_ns,
         )
         one: Any = self
         return LearningCycle(one, one, one, terms, Telemetry(), period_ns)
@@ -119,14 +121,14 @@ def world(environment: int, first_ns: int = 1, last_ns: int = MIDNIGHT_NS - 1) -
     return ReportWorld(environment, "r" if environment == BACKTEST else "", first_ns, last_ns)
 
 
-async def test_the_last_whole_day_is_learned_from() -> None:
+async def test_thirty_days_up_to_the_last_whole_one_are_learned_from() -> None:
     """Of LIVE and PAPER, in Markdown too, behind all that the log holds; kept with its bytes."""
     sidecar = Sidecar(world(LIVE), world(PAPER), world(BACKTEST))
     made = await sidecar.cycle().make_due()
     assert made == ["daily-live-20241004T00Z", "daily-paper-20241004T00Z"]
     assert sidecar.settled == [42]
     [live, paper] = [job.question for job in sidecar.jobs]
-    start_ns, end_ns = MIDNIGHT_NS - DAY_NS, MIDNIGHT_NS
+    start_ns, end_ns = MIDNIGHT_NS - 30 * DAY_NS, MIDNIGHT_NS
     assert live.scope == ReportScope(LIVE, start_time_ns=start_ns, end_time_ns=end_ns)
     assert paper.scope == ReportScope(PAPER, start_time_ns=start_ns, end_time_ns=end_ns)
     assert (live.kind, live.form) == (ReportKind.LEARNING, ReportForm.MARKDOWN)
@@ -159,27 +161,43 @@ async def test_of_windows_that_were_missed_the_last_is_made() -> None:
     assert await cycle.make_due() == ["daily-paper-20241011T00Z"]
 
 
-async def test_an_hourly_cycle_has_windows_of_an_hour() -> None:
+async def test_what_matures_later_is_in_later_reports() -> None:
+    """A signal is in the window of thirty reports: those behind its own day hold its result."""
+    sidecar = Sidecar(world(PAPER, last_ns=MIDNIGHT_NS - 1))
+    cycle = sidecar.cycle()
+    for _ in range(40):
+        await cycle.make_due()
+        sidecar.now_ns += DAY_NS
+    scopes = [job.question.scope for job in sidecar.jobs]
+    holding = [s for s in scopes if s.start_time_ns <= MIDNIGHT_NS - 1 < s.end_time_ns]
+    assert len(holding) == len(scopes) == 30
+
+
+async def test_an_hourly_cycle_has_windows_of_thirty_hours() -> None:
     """They end on the hour, and have names of their own."""
     sidecar = Sidecar(world(PAPER))
     sidecar.now_ns = MIDNIGHT_NS - 30 * MINUTE_NS
     assert await sidecar.cycle(HOUR_NS).make_due() == ["hourly-paper-20241003T23Z"]
     [job] = sidecar.jobs
-    assert job.question.scope.end_time_ns - job.question.scope.start_time_ns == HOUR_NS
+    assert job.question.scope.end_time_ns - job.question.scope.start_time_ns == 30 * HOUR_NS
 
 
 async def test_a_window_ends_when_late_events_have_come() -> None:
-    """At midnight sharp the day before is not whole yet."""
+    """At midnight sharp the day before is not whole yet; it is when the setting's time is over."""
     sidecar = Sidecar(world(PAPER, last_ns=MIDNIGHT_NS))
-    sidecar.now_ns = MIDNIGHT_NS
-    assert await sidecar.cycle().make_due() == ["daily-paper-20241003T00Z"]
+    sidecar.lateness_ns = 20 * MINUTE_NS
+    for minutes in (0, 19):
+        sidecar.now_ns = MIDNIGHT_NS + minutes * MINUTE_NS
+        assert "daily-paper-20241004T00Z" not in await sidecar.cycle().make_due()
+    sidecar.now_ns = MIDNIGHT_NS + 20 * MINUTE_NS
+    assert await sidecar.cycle().make_due() == ["daily-paper-20241004T00Z"]
 
 
 @pytest.mark.parametrize(
     ("first_ns", "last_ns", "signal_count"),
     [
         (MIDNIGHT_NS, MIDNIGHT_NS + 1, 7),
-        (1, MIDNIGHT_NS - DAY_NS - 1, 7),
+        (1, MIDNIGHT_NS - 30 * DAY_NS - 1, 7),
         (1, MIDNIGHT_NS, 0),
     ],
     ids=["later", "earlier", "around it"],

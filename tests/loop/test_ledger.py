@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -20,8 +21,10 @@ from tests.loop.ledger_world import (
     new_store,
     rows,
     shadow_bodies,
+    stored,
 )
 from tests.store.conftest import Backend, backend, databases  # noqa: F401  (fixtures)
+from trimtab.v1 import event_pb2 as ev
 from trimtab_server.domain.events import Event, EventFilter, EventKind
 from trimtab_server.domain.ledger.facts import Lane
 from trimtab_server.domain.shadow.book import ShadowBook
@@ -254,3 +257,13 @@ def test_late_facts_are_counted_by_lane(opened: Opener) -> None:
     ledger, _ = plain_run(opened("one"), [*now, *late.events])
     (row,) = [row for row in ledger["ledger_lanes"] if "alpha" in row]
     assert row[-2] == sum(each.event_time_ns < START_NS + 30 * NS for each in late.events)
+
+
+def test_corrected_prices_are_counted_with_late_facts(opened: Opener) -> None:
+    """What was followed along the first ones stays, so reports tell that there were others."""
+    bars = [event for event in WORLD.events if event.kind == EventKind.MARKET_BAR]
+    bar = ev.Event.FromString(next(each.body for each in bars if each.source == "alpha"))
+    bar.corrects_event_id, bar.event_id = bar.event_id, str(UUID(int=11))
+    ledger, _ = plain_run(opened("one"), [*WORLD.events, stored(bar)])
+    (row,) = [row for row in ledger["ledger_lanes"] if "alpha" in row]
+    assert row[-2] == 1

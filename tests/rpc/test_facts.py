@@ -116,7 +116,7 @@ def test_a_signal_tells_all_that_the_ledger_keeps() -> None:
 _VERDICTS = [
     (
         ev.GuardVerdict(observed_value=5.0, limit=4.0, threshold=ev.ThresholdRule(is_minimum=True)),
-        (STATEFUL, GuardRule.THRESHOLD, True, 5.0, 4.0, None),
+        (STATELESS, GuardRule.THRESHOLD, True, 5.0, 4.0, None),
     ),
     (
         ev.GuardVerdict(
@@ -239,6 +239,7 @@ def test_a_shadow_outcome_tells_its_life_or_its_horizon() -> None:
     """Flags, bounds and markouts; without an entry time it never entered."""
     fact = fact_of("shadow_outcome")
     assert (fact.age_ns, fact.trading_days, fact.flags, fact.entry_time_ns) == (0, 0, 8, 0)
+    assert fact.fill_model == an_event("shadow_outcome").shadow_outcome.fill_model != ""
     fact = fact_of(
         "shadow_outcome",
         **{
@@ -262,7 +263,10 @@ def test_a_shadow_outcome_tells_its_life_or_its_horizon() -> None:
 
 def test_a_prediction_needs_a_signal_and_a_probability() -> None:
     """Others are none of the ledger's."""
-    assert fact_of("prediction", model_name="m")[4:] == (KEY, "m", 0.6)
+    told_ns = RECENT_S * 10**9
+    assert fact_of("prediction", model_name="m")[4:] == (KEY, "m", 0.6, told_ns)
+    later = fact_of("prediction", available_time=Timestamp(seconds=RECENT_S + 5))
+    assert (later.time_ns, later.available_ns) == (told_ns, told_ns + 5 * 10**9)
     assert fact_of("prediction", signal_id=None) is None
     assert fact_of("prediction", **{"prediction.probability": None}) is None
 
@@ -311,6 +315,10 @@ def test_no_damaged_body_raises(kind: str, rng: Any, count: int) -> None:
     _check(facts_of(bytes(body)))
 
 
+def _is_known(value: float) -> bool:
+    return 1e-12 <= value <= 1e15
+
+
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(events(oddness=0))
 def test_valid_events_of_the_ledger_s_kinds_tell_a_fact(event: ev.Event) -> None:
@@ -321,7 +329,34 @@ def test_valid_events_of_the_ledger_s_kinds_tell_a_fact(event: ev.Event) -> None
         payload = None
     if payload == "prediction" and not event.prediction.HasField("probability"):
         payload = None
+    fill, close = event.execution, event.market_bar.close
+    if payload == "execution" and not (_is_known(fill.quantity) and _is_known(fill.price)):
+        payload = None
+    if payload == "market_bar" and not _is_known(close):
+        payload = None
     if payload is None:
         assert fact is None
     else:
         assert type(fact) is _KIND_OF.get(str(payload), type(None))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("market_tick", {"market_tick.bid": 5e-324, "market_tick.ask": 5e-324}),
+        ("market_bar", {"market_bar.open": 1e300, "market_bar.high": 1e300}),
+        ("corporate_action", {"corporate_action.ratio": 1e-200}),
+    ],
+)
+def test_numbers_that_no_market_knows_are_not_known(kind: str, fields: dict[str, Any]) -> None:
+    """They would vanish or overflow in the first product: a station must survive every event."""
+    fact = fact_of(kind, **fields)
+    told = [each for each in fact[4:] if isinstance(each, float) and each == each]  # noqa: PLR0124
+    assert all(each == 0 or 1e-12 <= each <= 1e15 for each in told)
+
+
+def test_a_fill_of_next_to_nothing_is_none() -> None:
+    """Its value would be zero, and a return nobody's."""
+    fields = {"execution.quantity": 1e-200, "execution.price": 1e-200}
+    event = an_event("execution", **fields)
+    assert facts_of(event.SerializeToString()) is None

@@ -160,6 +160,7 @@ def scenario(**told: Any) -> ScenarioResult:
         "identifiability": Identifiability.SIMULATED,
         "reasons": ("simulated",),
         "outcomes_needed": None,
+        "difference_at_once": None,
     }
     return ScenarioResult(**(values | told))
 
@@ -178,6 +179,7 @@ def test_a_report_is_sent_with_its_head() -> None:
     assert result.identifiability == pb.IDENTIFIABILITY_SIMULATED
     assert list(result.reasons) == ["simulated"]
     assert not result.HasField("outcomes_needed")
+    assert not result.HasField("difference_at_once")
     assert result.HasField("difference_money")
     assert not result.difference_money.HasField("value")
     assert not result.actual.HasField("total_pnl")

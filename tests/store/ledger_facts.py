@@ -150,6 +150,7 @@ def a_shadow(number: int, **changes: Any) -> ShadowFact:
         entry_time_ns=START_NS + (number + 2) * SECOND_NS,
         flags=5,
         markouts=(),
+        fill_model="v1",
     )
     return made._replace(**changes)
 
@@ -161,14 +162,16 @@ def a_markout(age_s: int, return_fraction: float, **changes: Any) -> MarkoutFact
 
 def a_prediction(number: int, model: str, probability: float, **changes: Any) -> PredictionFact:
     """What a model said of `s{number}`."""
+    time_ns = changes.get("time_ns", START_NS + number * SECOND_NS)
     made = PredictionFact(
         lane=LANE,
-        time_ns=START_NS + number * SECOND_NS,
+        time_ns=time_ns,
         event_id=event_id(number * 100 + 5),
         corrects_id=b"",
         key=signal_key(LANE, f"s{number}"),
         model=model,
         probability=probability,
+        available_ns=time_ns,
     )
     return made._replace(**changes)
 

@@ -1,8 +1,10 @@
 """Writing the ledger: rows do not depend on what came first, how often, or in which commit."""
 
 import random
+from math import nan
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ from trimtab_server.domain.ledger.facts import BarFact, Lane, signal_key
 from trimtab_server.errors import NotFound
 from trimtab_server.store.learning_reports import LearningReport, keep_report
 from trimtab_server.store.ledger import SETTLED, STATION, TABLES, LaneCounts, reset_ledger
-from trimtab_server.store.ledger_records import lane_key, name_key
+from trimtab_server.store.ledger_records import SHADOW, lane_key, name_key
 from trimtab_server.store.store import Store
 
 PAPER = LedgerScope(2)
@@ -80,7 +82,9 @@ def _all_facts() -> list[Any]:
             a_shadow(number, lane=lane, key=key, trading_days=7, calendar="XNYS"),
             a_prediction(number, "gbm", 0.6, lane=lane, key=key),
             a_prediction(number, "gbm", 0.7, lane=lane, key=key, event_id=event_id(9_400)),
+            a_prediction(number, "gbm", 0.8, lane=lane, key=key, available_ns=START_NS),
             a_prediction(number, "forest", 0.5, lane=lane, key=key),
+            a_shadow(number, lane=lane, key=key, fill_model="v2", event_id=event_id(9_500)),
             an_account(number, 1_000.0, lane=lane),
             an_account(number, 2_000.0, lane=lane, event_id=event_id(2 * 10**6)),
         ]
@@ -114,7 +118,7 @@ def test_any_order_of_facts_ends_in_the_same_rows(
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_correction_counts_whatever_its_time(backend: Backend, store: Store, order: int) -> None:
     """It outranks a later fact that is none, and of two corrections the later counts."""
-    first = a_signal(1, confidence=0.5)
+    first = a_signal(1, confidence=0.5, context=b'{"i":{"rsi":24.5}}')
     correction = a_signal(
         1,
         confidence=0.4,
@@ -122,6 +126,7 @@ def test_a_correction_counts_whatever_its_time(backend: Backend, store: Store, o
         event_id=event_id(7),
         time_ns=first.time_ns - SECOND_NS,
         symbol="ETHUSDT",
+        side=-1,
         context=b'{"i":{"rsi":1.0}}',
     )
     later = a_signal(1, confidence=0.9, event_id=event_id(8), time_ns=first.time_ns + SECOND_NS)
@@ -130,10 +135,46 @@ def test_a_correction_counts_whatever_its_time(backend: Backend, store: Store, o
     with Opened(backend.url()) as reader:
         ledger = reader.load(PAPER)
         rsi = reader.load_contexts(PAPER, ledger, "indicator", "rsi")
-    assert ledger.confidence.tolist() == [0.4]
-    assert ledger.signal_time_ns.tolist() == [correction.time_ns]
+    assert ledger.side.tolist() == [-1]
     assert ledger.names.symbols[ledger.symbol[0]] == "ETHUSDT"
-    assert list(rsi) == [1.0]
+    # When it was, and what it was decided on, no correction changes.
+    assert ledger.confidence.tolist() == [0.5]
+    assert ledger.signal_time_ns.tolist() == [first.time_ns]
+    assert list(rsi) == [24.5]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_correction_keeps_the_time_of_what_it_corrects(
+    backend: Backend, store: Store, order: int
+) -> None:
+    """Decided and closed when it was, however long the correction took; but where what it corrects
+    was still open, the correction is the first to tell of an end."""
+    facts = [a_signal(1), a_decision(1), an_outcome(1), a_signal(2), an_outcome(2, status=2)]
+    late_ns = START_NS + 90_000 * SECOND_NS
+    corrections = [
+        a_decision(1, action=1, corrects_id=event_id(102), event_id=event_id(5), time_ns=late_ns),
+        an_outcome(1, corrects_id=event_id(103), event_id=event_id(6), time_ns=late_ns),
+        an_outcome(2, corrects_id=event_id(203), event_id=event_id(7), time_ns=late_ns),
+    ]
+    for fact in (facts + corrections)[::order]:
+        write(store, fact)
+    with Opened(backend.url()) as reader:
+        ledger = reader.load(PAPER)
+    assert ledger.action.tolist() == [1, 0]
+    assert ledger.decision_time_ns.tolist() == [a_decision(1).time_ns, 0]
+    assert ledger.real_status.tolist() == [ResultStatus.CORRECTED] * 2
+    assert ledger.real_exit_time_ns.tolist() == [an_outcome(1).time_ns, late_ns]
+    assert ledger.real_entry_time_ns[0] == START_NS + 2 * SECOND_NS
+
+
+def test_a_correction_alone_tells_when(backend: Backend, store: Store) -> None:
+    """Of what it corrects nothing has come: its own times are the best that is known."""
+    told = [make(1, corrects_id=event_id(9)) for make in (a_signal, a_decision, an_outcome)]
+    write(store, *told)
+    with Opened(backend.url()) as reader:
+        ledger = reader.load(PAPER)
+    columns = (ledger.signal_time_ns, ledger.decision_time_ns, ledger.real_exit_time_ns)
+    assert [column[0] for column in columns] == [fact.time_ns for fact in told]
 
 
 def test_a_corrected_outcome_says_so(backend: Backend, store: Store) -> None:
@@ -284,3 +325,29 @@ def test_a_log_of_the_former_schema_gets_an_empty_ledger(backend: Backend) -> No
     with Opened(backend.url()) as reader:
         assert len(reader.load(PAPER)) == 1
         assert reader.log_id() == store.log_id
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("trading_days", [0, 7])
+def test_a_simulated_result_outranks_a_later_censored_one(
+    store: Store, order: int, trading_days: int
+) -> None:
+    """Derived again without the prices that were pruned, it ends CENSORED: that takes nothing from
+    what was known; a correction does."""
+    known = a_shadow(1, trading_days=trading_days)
+    later: dict[str, Any] = {"time_ns": known.time_ns + SECOND_NS, "event_id": event_id(7)}
+    censored = known._replace(status=2, return_fraction=nan, **later)
+    for fact in [known, censored][::order]:
+        write(store, fact)
+    assert _shadow_statuses(store) == {1}
+    write(store, censored._replace(corrects_id=known.event_id, event_id=event_id(8)))
+    assert _shadow_statuses(store) == {2}
+
+
+def _shadow_statuses(store: Store) -> set[int]:
+    """The status in every record of a simulated result."""
+    with store._database.writing() as writer:
+        rows = writer.execute("SELECT shadow FROM ledger_signals").fetchall()
+        rows += writer.execute("SELECT record FROM ledger_markouts").fetchall()
+    records = [np.frombuffer(bytes(row[0]), dtype=SHADOW, count=1) for row in rows if row[0]]
+    return {int(record["status"][0]) for record in records}

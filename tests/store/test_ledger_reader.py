@@ -312,6 +312,55 @@ def test_predictions_are_the_latest_of_each_model(store: Store, reader: LedgerRe
     assert found.model.dtype == np.int32
 
 
+def test_what_is_predicted_later_changes_nothing(store: Store, reader: LedgerReader) -> None:
+    """A prediction counts when it could be known at the decision (without one, at the signal),
+    whatever its own time says, corrections too."""
+    write(store, a_signal(1), a_decision(1), a_signal(2))
+    decided_ns, told_ns = a_decision(1).time_ns, a_signal(2).time_ns
+    write(store, a_prediction(1, "gbm", 0.5), a_prediction(2, "gbm", 0.55))
+    write(store, a_prediction(1, "gbm", 0.6, event_id=event_id(7), available_ns=decided_ns))
+    before = reader.load_predictions(PAPER, reader.load(PAPER))
+    assert before.probability.tolist() == [0.6, 0.55]
+    for number, known_ns in ((1, decided_ns + 1), (2, told_ns + 1)):
+        later = a_prediction(number, "gbm", 0.9, event_id=event_id(8), available_ns=known_ns)
+        outcome_ns = an_outcome(number).time_ns
+        write(store, later, later._replace(corrects_id=event_id(7), available_ns=known_ns + 5))
+        write(store, a_prediction(number, "gbm", 0.99, time_ns=outcome_ns))
+        write(store, a_prediction(number, "tree", 0.99, time_ns=outcome_ns))
+    after = reader.load_predictions(PAPER, reader.load(PAPER))
+    assert after.probability.tolist() == [0.6, 0.55]
+    assert after.row.tolist() == [0, 1]
+
+
+def test_fill_models_are_never_mixed(store: Store, reader: LedgerReader) -> None:
+    """Of several the one with the most results counts, wherever another one told later; markouts
+    are its, and what only another one followed has no result and is not pending."""
+    write(store, *(a_signal(number) for number in range(5)))
+    for number, fee in ((0, 0.01), (1, 0.01), (3, 0.01)):
+        told_ns = START_NS + (number + 9_000) * SECOND_NS
+        old = a_shadow(number, fee_cost=fee, time_ns=told_ns, event_id=event_id(number + 50))
+        write(store, old._replace(markouts=(a_markout(60, 0.9),)))
+        write(store, old._replace(age_ns=SECOND_NS, gross=0.9))
+    assert reader.load(PAPER).names.fill_model == "v1"
+    # The first of them was followed again: a tie in count is broken by time.
+    new = {"fill_model": "v2", "fee_cost": 0.02}
+    for number in (0, 1, 2):
+        write(store, a_shadow(number, markouts=(a_markout(60, 0.1),), **new))
+    write(store, a_shadow(0, status=2, time_ns=START_NS, event_id=event_id(99)))
+    assert reader.load(PAPER).names.fill_model == "v1"
+    write(store, a_signal(5), a_shadow(5, **new))
+    ledger = reader.load(PAPER)
+    found = reader.load_markouts(PAPER, ledger)
+    assert ledger.names.fill_model == "v2"
+    assert np.array_equal(
+        ledger.shadow_fee_cost, [0.02, 0.02, 0.02, nan, nan, 0.02], equal_nan=True
+    )
+    statuses = [_MATURED, _MATURED, _MATURED, _NONE, _PENDING, _MATURED]
+    assert ledger.shadow_status.tolist() == statuses
+    assert found.row.tolist() == [0, 1, 2]
+    assert found.return_fraction.tolist() == [0.1, 0.1, 0.1]
+
+
 def test_contexts_by_kind_and_name(store: Store, reader: LedgerReader) -> None:
     """Numbers with NaN for what was not told, texts as codes; other names of the kind are not
     mixed in."""

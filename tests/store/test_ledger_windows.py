@@ -190,8 +190,8 @@ def many(store: Store) -> None:
     """A signal with all that belongs to it, a hundred thousand times, a second apart."""
     write(store, a_signal(0), a_decision(0), an_outcome(0), a_shadow(0), a_trade(0))
     rest = (
-        "lane_key, intent, strategy_key, symbol_key, signal, decision, trade, outcome, shadow,"
-        " context"
+        "lane_key, intent, strategy_key, symbol_key, signal, known, decision, decision_original,"
+        " trade, outcome, outcome_original, shadow, context"
     )
     with store._database.writing() as writer:
         writer.execute(

@@ -122,14 +122,24 @@ def prune(
             typer.echo(f"{kind.name}: {event_count:,} events {words}")
 
 
-def rebuild_ledger(database: DatabaseOption = None, config: ConfigOption = None) -> None:
+def rebuild_ledger(
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Even where retention has pruned what cannot come back."),
+    ] = False,
+    database: DatabaseOption = None,
+    config: ConfigOption = None,
+) -> None:
     """Have the ledger derived from the log again, for instance under other settings of `shadow`;
-    beside a serving sidecar too. What retention has pruned cannot be followed again."""
+    beside a serving sidecar too. Refused where retention has pruned signals, decisions, trades or
+    prices: what came of them cannot be derived again."""
     from trimtab_server import app
 
     with _refusals():
-        app.rebuild_ledger(load(config, {"database": database}))
-        typer.echo("the ledger is empty; the sidecar derives it again from the log")
+        pruned = app.rebuild_ledger(load(config, {"database": database}), force=force)
+    if pruned:
+        typer.echo(f"{pruned}: what came of them is gone; whose prices are gone ends CENSORED")
+    typer.echo("the ledger is empty; the sidecar derives it again from the log")
 
 
 def doctor(

@@ -1,5 +1,9 @@
-"""The learning cycle: a learning report of each whole hour or day, made and kept without anybody
-asking, by the one sidecar of a fleet that holds the lease."""
+"""The learning cycle: a learning report after each whole hour or day, made and kept without anybody
+asking, by the one sidecar of a fleet that holds the lease.
+
+A report is about more than the hour or day that has ended: what was signalled in it is mostly still
+open. It covers the last `WINDOW_PERIODS` of them, so what matures later is in later reports.
+"""
 
 import asyncio
 import contextlib
@@ -32,11 +36,12 @@ from trimtab_server.telemetry import Telemetry
 STATION = "learning_cycle"
 HOUR_NS = 3_600 * 10**9
 DAY_NS = 24 * HOUR_NS
+WINDOW_PERIODS = 30
+"""Hours or days that a report covers, up to the end of the last whole one."""
+
 _NAMES = {HOUR_NS: "hourly", DAY_NS: "daily"}
 # Runs have no clock but their own: nobody knows when one is over.
 _ENVIRONMENTS = (Environment.LIVE, Environment.PAPER)
-# Behind the end of a window, for events that come late.
-_LATENESS_NS = 10 * 10**9
 _INTERVAL_S = 30.0
 # Each report renews it; what is kept is checked against its key anyhow.
 _LEASE_S = 600.0
@@ -50,13 +55,14 @@ _ATTEMPTS_MAX = 3
 class CycleTerms:
     """What the cycle knows of the log: the last sequence, how to wait until the ledger has taken in
     a sequence, how to find a report that is kept (raises NotFound; blocks); who we are in a fleet,
-    and the clock."""
+    the clock, and how late events may come: so long behind its end a window is whole."""
 
     last_sequence: Callable[[], int]
     wait_settled: Callable[[int], Awaitable[object]]
     find_report: Callable[[str], object]
     holder: str
     now_ns: Callable[[], int]
+    lateness_ns: int
 
 
 class _LeaseLost(Exception):
@@ -64,8 +70,9 @@ class _LeaseLost(Exception):
 
 
 class LearningCycle:
-    """Makes the report of the last whole window (period_ns: HOUR_NS, DAY_NS, 0 = off) for LIVE and
-    PAPER where they had signals. Of windows that were missed while nobody ran, the last is made.
+    """Makes a report after each period (period_ns: HOUR_NS, DAY_NS, 0 = off), of the window that
+    ends with it, for LIVE and PAPER where they had signals in the window. Of reports that were
+    missed while nobody ran, the last is made.
     `start()` it, `stop()` it."""
 
     def __init__(
@@ -83,6 +90,7 @@ class LearningCycle:
         self._terms = terms
         self._telemetry = telemetry
         self._period_ns = period_ns
+        self._window_ns = WINDOW_PERIODS * period_ns
         # The end of the window that was seen to last; and that of the one that fails, how often.
         self._done_ns = 0
         self._failing_ns = self._failures = 0
@@ -120,7 +128,7 @@ class LearningCycle:
         made: list[str] = []
         worlds: tuple[ReportWorld, ...] = await self._workers.run(WorldsJob())
         for world in worlds:
-            if not _has_signals(world, end_ns - self._period_ns, end_ns):
+            if not _has_signals(world, end_ns - self._window_ns, end_ns):
                 continue
             lease = await self._lease()
             if lease is None:
@@ -144,7 +152,7 @@ class LearningCycle:
         scope = ReportScope(
             world.environment,
             world.run_id,
-            start_time_ns=end_ns - self._period_ns,
+            start_time_ns=max(1, end_ns - self._window_ns),
             end_time_ns=end_ns,
         )
         question = Question(ReportKind.LEARNING, scope, ReportForm.MARKDOWN, report_id=report_id)
@@ -207,7 +215,7 @@ class LearningCycle:
 
     def _window_end_ns(self) -> int:
         """The end of the last window that is whole, late events and all."""
-        return (self._terms.now_ns() - _LATENESS_NS) // self._period_ns * self._period_ns
+        return (self._terms.now_ns() - self._terms.lateness_ns) // self._period_ns * self._period_ns
 
     def _failed(self) -> None:
         end_ns = self._window_end_ns()

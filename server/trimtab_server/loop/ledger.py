@@ -145,6 +145,9 @@ class LedgerStation:
         saves: bool,
     ) -> Derived:
         gathered = self._lanes.take(released, now_s)
+        for lane, error in gathered.failures:
+            words = "the ledger forgot what it held open of " + "/".join(map(str, lane))
+            self._telemetry.log_defect(words, error)
         self._lanes.count_late(ordering.taken_late_counts(), now_s)
         if ordering.has_forgotten:
             # What was taken of forgotten lanes must not come again.

@@ -36,6 +36,10 @@ class Book(Protocol):
     def unfollowed_count(self) -> int:
         """Signals that never will be."""
 
+    @property
+    def corrected_bar_count(self) -> int:
+        """Corrections of prices, which came too late for it."""
+
     def take(self, facts: Sequence[Fact], watermark_ns: int) -> list[Any]:
         """What these facts come to, all before `watermark_ns` being known."""
 
@@ -56,6 +60,8 @@ class Gathered:
 
     results: list[Any] = field(default_factory=list)
     trades: dict[int, TradeRow] = field(default_factory=dict)
+    # Lanes whose facts could not be taken, and why.
+    failures: list[tuple[Lane, Exception]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -76,7 +82,8 @@ class _State:
         before = self.counts
         return LaneCounts(
             before.unattributed_fill_count + self.lots.unattributed_count,
-            before.late_event_count + self.late_count,
+            # Late prices are among late facts already, corrections never are.
+            before.late_event_count + self.late_count + self.book.corrected_bar_count,
             before.unfollowed_count + self.book.unfollowed_count,
         )
 
@@ -179,6 +186,14 @@ class LedgerLanes:
             self._worlds.setdefault((lane.environment, lane.run_id), []).append(lane)
         state.heard_s = now_s
         self._note(lane)
+        try:
+            self._take(state, facts, watermark_ns, gathered)
+        except Exception as error:  # noqa: BLE001 - one engine's facts must not end the others'
+            gathered.failures.append((lane, error))
+            self._forget(lane)
+
+    @staticmethod
+    def _take(state: _State, facts: list[Fact], watermark_ns: int, gathered: Gathered) -> None:
         gathered.results += state.book.take(facts, watermark_ns)
         own = [fact for fact in facts if type(fact) is not BarFact or fact.is_adjusted]
         if own:

@@ -7,7 +7,7 @@ still say something that makes no fact (an older version's, a damaged one), it t
 import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from math import inf, isfinite, isnan, nan
+from math import isfinite, isnan, nan
 from operator import attrgetter
 from typing import Any
 
@@ -31,6 +31,7 @@ from trimtab_server.domain.ledger.facts import (
     TickFact,
     signal_key,
 )
+from trimtab_server.domain.shadow.result import AMBIGUOUS, COARSE, MAKER, NOT_FILLED
 from trimtab_server.rpc.guard_verdicts import verdict_of
 
 _NS = 1_000_000_000
@@ -41,7 +42,6 @@ _SIZES = {"quantity": 1, "notional": 2, "equity_fraction": 3}
 _STATUSES = frozenset(event_pb2.OutcomeStatus.values()) - {0}
 _ACTIONS = frozenset(event_pb2.DecisionAction.values()) - {0}
 # Bits of ShadowFact.flags.
-_COARSE, _AMBIGUOUS, _MAKER, _NOT_FILLED = 1, 2, 4, 8
 # Lanes are few and every event names one: the same tuple serves them all.
 _LANES_MAX = 4_096
 _lanes: dict[tuple[str, int, str], Lane] = {}
@@ -70,16 +70,21 @@ _SNAPSHOT = attrgetter("price", "bid", "ask", "spread_bps")
 _BAR_NAMES = attrgetter("event_id", "corrects_event_id", "symbol")
 _BAR = attrgetter("open", "high", "low", "close", "volume", "spread_bps", "adjusted", "interval")
 
+# Prices and quantities beyond these are mistakes; within them products neither vanish nor overflow.
+_LEAST, _MOST = 1e-12, 1e15
+_RATIO_MIN = 1e-6
+
 
 def facts_of(body: bytes) -> Fact | None:
     """The fact in an event's body, None when it tells the ledger nothing: other kinds, outcomes
     over a horizon (they are not the signal's own result), predictions without a signal or a
-    probability, and bodies that cannot be read. Never raises."""
+    probability, bars and fills with numbers that no market knows, and bodies that cannot be read.
+    Never raises."""
     try:
         event = _parse(body)
         read = _READERS.get(event.WhichOneof("payload"))
         return None if read is None else read(event)
-    except (DecodeError, ValueError, OverflowError):
+    except (DecodeError, ValueError, ArithmeticError):
         return None
 
 
@@ -109,6 +114,11 @@ def _number(message: Any, name: str) -> float:
     return value if value or message.HasField(name) else nan
 
 
+def _price(value: float) -> float:
+    """The price, NaN when it is absent or none that any market knows."""
+    return value if _LEAST <= value <= _MOST else nan
+
+
 def _numbers(message: Any, names: tuple[str, ...]) -> Iterator[float]:
     return (_number(message, name) for name in names)
 
@@ -130,7 +140,7 @@ def _bar(event: Any) -> BarFact | None:
     event_id, corrects, symbol = _BAR_NAMES(event)
     opened, high, low, close, volume, spread_bps, adjusted, interval = _BAR(bar)
     time_ns = when.seconds * _NS + when.nanos
-    if not 0.0 < close < inf or not 0 <= time_ns < _NS_MAX:
+    if not _LEAST <= close <= _MOST or not 0 <= time_ns < _NS_MAX:
         return None
     told = _LANE(event)
     # Prices are above zero, so zero is "absent"; of the others only a zero has to be looked at.
@@ -142,9 +152,9 @@ def _bar(event: Any) -> BarFact | None:
             bytes.fromhex(corrects.replace("-", "")) if corrects else b"",
             symbol,
             interval.seconds * _NS + interval.nanos,
-            opened or nan,
-            high or nan,
-            low or nan,
+            opened if _LEAST <= opened <= _MOST else nan,
+            high if _LEAST <= high <= _MOST else nan,
+            low if _LEAST <= low <= _MOST else nan,
             close,
             volume if volume or bar.HasField("volume") else nan,
             spread_bps if spread_bps or bar.HasField("spread_bps") else nan,
@@ -158,9 +168,9 @@ def _tick(event: Any) -> TickFact:
     return TickFact(
         *_head(event),
         event.symbol,
-        tick.bid or nan,
-        tick.ask or nan,
-        tick.last_price or nan,
+        _price(tick.bid),
+        _price(tick.ask),
+        _price(tick.last_price),
         _number(tick, "last_quantity"),
     )
 
@@ -171,7 +181,7 @@ def _corporate_action(event: Any) -> ActionFact:
         *_head(event),
         event.symbol,
         told.action,
-        told.ratio or nan,
+        told.ratio if _RATIO_MIN <= told.ratio <= 1 / _RATIO_MIN else nan,
         _number(told, "cash_amount"),
         told.new_symbol,
     )
@@ -247,7 +257,7 @@ def _decision(event: Any) -> DecisionFact | None:
     price, bid, ask, spread_bps = _SNAPSHOT(snapshot)
     if not spread_bps and not snapshot.HasField("spread_bps"):
         # Of a crossed quote (or half of one) the spread is not known.
-        known = 0.0 < bid <= ask
+        known = _LEAST <= bid <= ask <= _MOST
         spread_bps = (ask - bid) / (ask / 2 + bid / 2) * 1e4 if known else nan
     signal_id = event.signal_id
     return DecisionFact._make(
@@ -260,9 +270,9 @@ def _decision(event: Any) -> DecisionFact | None:
             action,
             tuple(map(verdict_of, told)),
             spread_bps,
-            bid or nan,
-            ask or nan,
-            price or nan,
+            _price(bid),
+            _price(ask),
+            _price(price),
             threshold if threshold or has("applied_threshold") else nan,
             fraction if fraction or has("position_fraction") else nan,
             entry_price or nan,
@@ -273,7 +283,7 @@ def _decision(event: Any) -> DecisionFact | None:
 def _fill(event: Any) -> FillFact | None:
     fill, head, signal_id = event.execution, _head(event), event.signal_id
     side, quantity, price, intent, parts = _FILL(fill)
-    if side not in _SIDES or not 0.0 < quantity < inf or not 0.0 < price < inf:
+    if side not in _SIDES or not _LEAST <= quantity <= _MOST or not _LEAST <= price <= _MOST:
         return None
     lane = head[0]
     return FillFact(
@@ -328,9 +338,9 @@ def _shadow(event: Any) -> ShadowFact | None:
         return None
     has_entered = shadow.HasField("entry_time")
     return_fraction, _, mfe, mae, volatility = _numbers(outcome, _OUTCOME)
-    flags = _MAKER if shadow.liquidity == event_pb2.LIQUIDITY_MAKER else 0
-    flags |= _COARSE if shadow.barriers_coarse else 0
-    flags |= _AMBIGUOUS if shadow.barriers_ambiguous else 0
+    flags = MAKER if shadow.liquidity == event_pb2.LIQUIDITY_MAKER else 0
+    flags |= COARSE if shadow.barriers_coarse else 0
+    flags |= AMBIGUOUS if shadow.barriers_ambiguous else 0
     return ShadowFact._make(
         (
             *head,
@@ -341,8 +351,9 @@ def _shadow(event: Any) -> ShadowFact | None:
             *_numbers(shadow, _SHADOW),
             *(mfe, mae, volatility),
             _nanoseconds(shadow.entry_time) if has_entered else 0,
-            flags if has_entered else flags | _NOT_FILLED,
+            flags if has_entered else flags | NOT_FILLED,
             tuple(MarkoutFact(*_age(each.age), each.return_fraction) for each in shadow.markouts),
+            shadow.fill_model,
         )
     )
 
@@ -358,7 +369,10 @@ def _prediction(event: Any) -> PredictionFact | None:
         return None
     head = _head(event)
     key = _key(head[0], event.signal_id)
-    return PredictionFact(*head, key, event.model_name, prediction.probability)
+    available_ns = _nanoseconds(event.available_time)  # absent is 0
+    return PredictionFact(
+        *head, key, event.model_name, prediction.probability, max(head[1], available_ns)
+    )
 
 
 _READERS: dict[str | None, Callable[[Any], Fact | None]] = {

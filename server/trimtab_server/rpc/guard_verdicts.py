@@ -1,7 +1,7 @@
 """What a guard said, as `ledger.columns.Verdicts` tells it: one shape for every kind of rule."""
 
 from collections.abc import Callable
-from math import nan
+from math import isnan, nan
 from operator import attrgetter
 from typing import Any
 
@@ -20,14 +20,16 @@ _EXPOSURE_NUMBERS = attrgetter("exposure_fraction", "exposure_fraction_max", "ad
 
 
 def verdict_of(told: Any) -> VerdictFact:
-    """The verdict in a GuardVerdict. A guard that does not tell its memory has one."""
+    """The verdict in a GuardVerdict. A guard that does not tell its memory has one, unless its rule
+    is a threshold."""
     rule = told.WhichOneof("rule")
     result, memory = told.result, told.memory
+    is_stateless = memory == STATELESS or (not memory and rule == "threshold")
     return VerdictFact._make(
         (
             told.guard,
             result if result in (PASS, BLOCK) else NOT_EVALUATED,
-            STATELESS if memory == STATELESS else STATEFUL,
+            STATELESS if is_stateless else STATEFUL,
             *(_RULES[rule](getattr(told, rule)) if rule in _RULES else _measured(told, rule)),
         )
     )
@@ -38,12 +40,17 @@ _Rule = tuple[int, bool, float, float, float]
 
 
 def _measured(told: Any, rule: str | None) -> _Rule:
-    """A threshold, or an unknown kind: what the verdict itself tells."""
+    """A threshold, or an unknown kind: what the verdict itself tells. A stateless guard that tells
+    value and limit is a threshold: on which side it blocks, each of its verdicts shows."""
     observed = told.observed_value if told.HasField("observed_value") else nan
     limit = told.limit if told.HasField("limit") else nan
-    if rule is None:
+    if rule is not None:
+        return _THRESHOLD, told.threshold.is_minimum, observed, limit, nan
+    is_judged = told.memory == STATELESS and told.result in (PASS, BLOCK)
+    if not is_judged or isnan(observed) or isnan(limit) or observed == limit:
         return _UNKNOWN, False, observed, limit, nan
-    return _THRESHOLD, told.threshold.is_minimum, observed, limit, nan
+    is_minimum = (observed > limit) == (told.result == PASS)
+    return _THRESHOLD, is_minimum, observed, limit, nan
 
 
 def _position_count(rule: Any) -> _Rule:

@@ -188,14 +188,15 @@ class ReportService(report_service_pb2_grpc.ReportServiceServicer):
             for change in each.asked["changes"]
         )
         opening = SweepOpening(wanted.scope, self._asked(), path, has_predictions)
-        parts = [SweepPart(path, wanted.scope.level, part) for part in _parts(wanted.scenarios)]
+        level, count = wanted.scope.level, len(wanted.scenarios)
+        parts = [SweepPart(path, level, part, count) for part in _parts(wanted.scenarios)]
         done = 0
         async with aclosing(self._workers.run_each(parts, path, opening)) as answers:
             async for body in answers:
                 message = pb.RunWhatIfSweepResponse.FromString(body)
                 done += len(message.results)
                 message.done_count = done
-                message.scenario_count = len(wanted.scenarios)
+                message.scenario_count = count
                 await self._write(context, message)
 
     async def _write(self, context: Any, message: pb.RunWhatIfSweepResponse) -> None:

@@ -28,7 +28,10 @@ Row: TypeAlias = Sequence[Any]
 
 # As in sqlite: the driver lets other threads run once per statement.
 _ROWS_PER_INSERT = 512
-_PLACED = ("signal_time_ns", "intent", "strategy_key", "symbol_key")
+# What goes with the greatest record of a signal, and with the least of what was known.
+_PLACED = ("intent", "strategy_key", "symbol_key")
+_KNOWN = ("known", "context", "signal_time_ns")
+_IS_FIRST = "(length(ledger_signals.known) = 0 OR excluded.known < ledger_signals.known)"
 
 
 class LaneCounts(NamedTuple):
@@ -50,9 +53,10 @@ class _Upsert(NamedTuple):
 
 
 def _signals(columns: dict[str, str], *, with_signal: bool) -> _Upsert:
-    """The greatest record of each kind stays; the columns of the signal go with its record. A row
-    that nothing changes is not written."""
-    kinds = ("outcome", "decision", "shadow", *(["signal"] if with_signal else []))
+    """The greatest record of each kind stays, but the least of what was known; the columns of the
+    signal go with these. A row that nothing changes is not written."""
+    originals = ("decision_original", "outcome_original")
+    kinds = ("outcome", "decision", "shadow", *originals, *(["signal"] if with_signal else []))
     sets = [f"{kind} = {{greatest}}(ledger_signals.{kind}, excluded.{kind})" for kind in kinds]
     sets.append(
         "trade = CASE WHEN length(excluded.trade) > 0 THEN excluded.trade"
@@ -62,9 +66,14 @@ def _signals(columns: dict[str, str], *, with_signal: bool) -> _Upsert:
         sets += [
             f"{name} = CASE WHEN excluded.signal > ledger_signals.signal"
             f" THEN excluded.{name} ELSE ledger_signals.{name} END"
-            for name in (*_PLACED, "context")
+            for name in _PLACED
+        ]
+        sets += [
+            f"{name} = CASE WHEN {_IS_FIRST} THEN excluded.{name} ELSE ledger_signals.{name} END"
+            for name in _KNOWN
         ]
     changed = [f"excluded.{kind} > ledger_signals.{kind}" for kind in kinds]
+    changed += [_IS_FIRST] if with_signal else []
     changed.append("(length(excluded.trade) > 0 AND excluded.trade <> ledger_signals.trade)")
     change = f"{', '.join(sets)} WHERE {' OR '.join(changed)}"
     return _Upsert("ledger_signals", columns, ("signal_key",), change)
@@ -75,6 +84,7 @@ _OTHERS = {
     "signal_key": "bigint",
     "lane_key": "bigint",
     **dict.fromkeys(("signal", "decision", "trade", "outcome", "shadow", "context"), "bytea"),
+    **dict.fromkeys(("known", "decision_original", "outcome_original"), "bytea"),
 }
 _WHOLE = {
     **_OTHERS,
@@ -97,8 +107,11 @@ def _latest(table: str, *keys: str) -> _Upsert:
     )
 
 
-_MARKOUTS = _latest("ledger_markouts", "signal_key", "age_ns", "trading_days", "calendar_key")
-_PREDICTIONS = _latest("ledger_predictions", "signal_key", "model_key")
+_MARKOUTS = _latest(
+    "ledger_markouts",
+    *("signal_key", "fill_model_key", "age_ns", "trading_days", "calendar_key"),
+)
+_PREDICTIONS = _latest("ledger_predictions", "signal_key", "model_key", "available_ns")
 _ACCOUNTS = _latest("ledger_accounts", "lane_key", "time_ns")
 _NAMES = _Upsert("ledger_names", {"name_key": "bigint", "name": "text"}, ("name_key",), "")
 _USES = _Upsert(
@@ -162,8 +175,9 @@ class LedgerTables:
         lanes: Mapping[Lane, LaneCounts] | None = None,
     ) -> None:
         """Stores what these say. Of the facts of one kind about one signal that with the greatest
-        (is a correction, time, event id) counts, whatever came first and however often; of trades
-        the last that is written. lanes: what they count by now."""
+        (rank, time, event id) counts, whatever came first and however often; of what a
+        signal was decided on the first; of trades the last that is written. lanes: what they count
+        by now."""
         batch = LedgerBatch(self._bytes)
         batch.take(facts, trades)
         counts = lanes or {}

@@ -16,10 +16,13 @@ from trimtab_server.domain.ledger.facts import (
 )
 from trimtab_server.domain.ledger.lots import TradeRow
 from trimtab_server.store.ledger_records import (
+    SHADOW,
     Keys,
     account_record,
     decision_record,
+    known_record,
     lane_key,
+    original_record,
     outcome_record,
     prediction_record,
     shadow_record,
@@ -28,17 +31,20 @@ from trimtab_server.store.ledger_records import (
 )
 
 # What a lane uses names for; see `LedgerUseRow`.
-STRATEGY, MODEL = 1, 2
+STRATEGY, MODEL, FILL_MODEL = 1, 2, 3
 
 SIGNAL_AT = 2
 """Where a row has its signal's record; empty = the signal is not among these facts."""
 
-# A row: keys of signal and lane, the records, the context, then where the signal is found by.
-_DECISION_AT, _TRADE_AT, _OUTCOME_AT, _SHADOW_AT, _CONTEXT_AT, _PLACE_AT = range(3, 9)
+# A row: keys of signal and lane, the records, the context, what was known first and when what was
+# corrected happened, then where the signal is found by.
+_DECISION_AT, _TRADE_AT, _OUTCOME_AT, _SHADOW_AT, _CONTEXT_AT = range(3, 8)
+_KNOWN_AT, _DECIDED_AT, _ENDED_AT, _TIME_AT, _PLACE_AT = range(8, 13)
 
 
 class LedgerBatch:
-    """Rows of the ledger's tables by their keys; of each kind of fact the greatest record.
+    """Rows of the ledger's tables by their keys; of each kind of fact the greatest record;
+    of what a signal was decided on the least: what was known first.
 
     as_bytes: what a driver likes bytes to be. It runs on every signal and decision, so it is
     written for speed: a row is a list in the order of the columns."""
@@ -81,7 +87,7 @@ class LedgerBatch:
         row = self.rows.get(key)
         if row is None:
             empty = self._empty
-            row = [key, self._lane(lane), empty, empty, empty, empty, empty, empty, 0, 0, 0, 0]
+            row = [key, self._lane(lane), *[empty] * (_TIME_AT - SIGNAL_AT), 0, 0, 0, 0]
             self.rows[key] = row
         return row
 
@@ -90,8 +96,12 @@ class LedgerBatch:
         if record > row[SIGNAL_AT]:
             strategy = self.keys[fact.strategy]
             row[SIGNAL_AT] = self._as_bytes(record)
+            row[_PLACE_AT:] = (fact.intent, strategy, self.keys[fact.symbol])
+        known = known_record(fact, self.keys)
+        if not row[_KNOWN_AT] or known < row[_KNOWN_AT]:
+            row[_KNOWN_AT] = self._as_bytes(known)
             row[_CONTEXT_AT] = self._as_bytes(fact.context)
-            row[_PLACE_AT:] = (fact.time_ns, fact.intent, strategy, self.keys[fact.symbol])
+            row[_TIME_AT] = fact.time_ns
         if fact.intent <= ENTRY:
             self.uses.add((row[1], STRATEGY, self.keys[fact.strategy]))
 
@@ -99,27 +109,35 @@ class LedgerBatch:
         row, record = self._row(fact.lane, fact.key), decision_record(fact, self.keys)
         if record > row[_DECISION_AT]:
             row[_DECISION_AT] = self._as_bytes(record)
+        original = original_record(record, 0)
+        if original > row[_DECIDED_AT]:
+            row[_DECIDED_AT] = self._as_bytes(original)
 
     def _take_outcome(self, fact: OutcomeFact) -> None:
         row, record = self._row(fact.lane, fact.key), outcome_record(fact)
         if record > row[_OUTCOME_AT]:
             row[_OUTCOME_AT] = self._as_bytes(record)
+        original = original_record(record, fact.status)
+        if original > row[_ENDED_AT]:
+            row[_ENDED_AT] = self._as_bytes(original)
 
     def _take_shadow(self, fact: ShadowFact) -> None:
         record = shadow_record(fact, self.keys)
+        model = self.keys[fact.fill_model]
+        self.uses.add((self._lane(fact.lane), FILL_MODEL, model))
+        key = (fact.key, model, fact.age_ns, fact.trading_days, self.keys[fact.calendar])
+        self._raise(self.markouts, key, record)
         if fact.age_ns or fact.trading_days:
-            self._lane(fact.lane)
-            key = (fact.key, fact.age_ns, fact.trading_days, self.keys[fact.calendar])
-            self._raise(self.markouts, key, record)
             return
-        row = self._row(fact.lane, fact.key)
-        if record > row[_SHADOW_AT]:
-            row[_SHADOW_AT] = self._as_bytes(record)
+        row, own = self._row(fact.lane, fact.key), record[: SHADOW.itemsize]
+        if own > row[_SHADOW_AT]:
+            row[_SHADOW_AT] = self._as_bytes(own)
 
     def _take_prediction(self, fact: PredictionFact) -> None:
         model = self.keys[fact.model]
         self.uses.add((self._lane(fact.lane), MODEL, model))
-        self._raise(self.predictions, (fact.key, model), prediction_record(fact))
+        key = (fact.key, model, fact.available_ns)
+        self._raise(self.predictions, key, prediction_record(fact))
 
     def _take_account(self, fact: AccountFact) -> None:
         key = (self._lane(fact.lane), fact.time_ns)

@@ -4,7 +4,9 @@
   else an Outcome that says "still open" (CENSORED), else fills that are still open (PENDING). An
   Outcome that tells only whether it won has no return, so it is no result, and nothing is made up
   from it. Fills that closed after an Outcome said "still open" count instead of it.
-- A correction that has a return is CORRECTED, whatever its own status.
+- A correction that has a return is CORRECTED, whatever its own status. It happened when what it
+  corrects did; and what a signal was decided on (confidence, threshold, regime, context) is what
+  was known first.
 - A signal that no shadow result was told of is PENDING; how many were given up counts its lane.
 - The size in money is what was asked for; where only a fraction of equity was (or only the decision
   granted one), of the latest equity known at the signal; else what was filled.
@@ -20,11 +22,15 @@ from trimtab_server.domain.ledger.columns import (
     STATEFUL,
     FloatArray,
     IntArray,
+    Predictions,
     ResultStatus,
     Verdicts,
 )
 from trimtab_server.store.ledger_records import (
+    CORRECTION,
     DECISION,
+    KNOWN,
+    ORIGINAL,
     OUTCOME,
     SHADOW,
     SIGNAL,
@@ -45,12 +51,17 @@ _TOLD = np.array(
     [ResultStatus.NONE, ResultStatus.MATURED, ResultStatus.CENSORED, ResultStatus.CORRECTED],
     dtype=np.int8,
 )
+LEFT_OUT = -1
+"""Status of a simulated result that is another fill model's than the others."""
 _QUANTITY, _NOTIONAL, _FRACTION = 1, 2, 3
 _LAYOUTS = {
     "signal": SIGNAL,
+    "known": KNOWN,
     "decision": DECISION,
+    "decision_original": ORIGINAL,
     "trade": TRADE,
     "outcome": OUTCOME,
+    "outcome_original": ORIGINAL,
     "shadow": SHADOW,
 }
 
@@ -68,22 +79,23 @@ class Sizes(NamedTuple):
 def signal_columns(told: dict[str, Array]) -> dict[str, Array]:
     """The columns of Ledger that need nothing but the rows themselves; names as keys."""
     signal, decision, shadow = told["signal"], told["decision"], told["shadow"]
-    time_ns = told["signal_time_ns"]
+    known, time_ns = told["known"], told["signal_time_ns"]
+    decided_ns = times_ns(told["decision_original"])
     columns: dict[str, Array] = {
         "signal_key": told["signal_key"],
         "strategy": told["strategy_key"],
         "symbol": told["symbol_key"],
-        "regime": signal["regime"],
+        "regime": known["regime"],
         "side": signal["side"],
         "signal_time_ns": time_ns,
-        "decision_time_ns": times_ns(decision),
+        "decision_time_ns": np.where(decided_ns != 0, decided_ns, times_ns(decision)),
         "action": decision["action"],
-        "is_calibrated": signal["is_calibrated"],
-        "confidence": signal["confidence"],
-        "expected_return": signal["expected_return"],
-        "volatility": signal["volatility"],
+        "is_calibrated": known["is_calibrated"],
+        "confidence": known["confidence"],
+        "expected_return": known["expected_return"],
+        "volatility": known["volatility"],
         "reference_price": signal["reference_price"],
-        "applied_threshold": _first(decision["threshold"], signal["threshold"]),
+        "applied_threshold": _first(decision["threshold"], known["threshold"]),
         "holding_s": _holding_s(signal),
         "spread_bps": decision["spread_bps"],
         "first_fill_time_ns": told["trade"]["first_fill_time_ns"],
@@ -97,7 +109,7 @@ def signal_columns(told: dict[str, Array]) -> dict[str, Array]:
         columns[f"shadow_{name}"] = shadow[name]
     for name in ("mfe", "mae", "volatility"):
         columns[f"shadow_{name}"] = shadow[name]
-    columns |= _real(told["outcome"], told["trade"], time_ns)
+    columns |= _real(told["outcome"], told["outcome_original"], told["trade"], time_ns)
     # Records lie packed: columns that go on are arrays of their own.
     return {name: np.ascontiguousarray(column) for name, column in columns.items()}
 
@@ -138,9 +150,25 @@ def sized(parts: Sizes, equity: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def shadow_status(shadow: Array) -> NDArray[np.int8]:
-    """A ResultStatus for each record of a simulated result."""
+    """A ResultStatus for each record of a simulated result; NONE where one is LEFT_OUT."""
     status = result_status(shadow)
-    return np.where(status == ResultStatus.NONE, ResultStatus.PENDING, status).astype(np.int8)
+    is_pending = (status == ResultStatus.NONE) & (shadow["status"] != LEFT_OUT)
+    return np.where(is_pending, ResultStatus.PENDING, status).astype(np.int8)
+
+
+def latest_predictions(
+    row: IntArray, code: IntArray, available_ns: IntArray, record: Array
+) -> Predictions:
+    """Of the predictions of each model about each signal one, by row and model: a correction, else
+    the latest."""
+    told = (available_ns, times_ns(record), record["rank"])
+    order = np.lexsort((*told, code, row))
+    row, code = row[order], code[order]
+    is_last = np.ones(row.size, dtype=np.bool_)
+    is_last[:-1] = (row[1:] != row[:-1]) | (code[1:] != code[:-1])
+    return Predictions(
+        row[is_last], code[is_last].astype(np.int32), record["probability"][order][is_last]
+    )
 
 
 def no_columns() -> dict[str, Array]:
@@ -183,8 +211,12 @@ def verdicts_in_order(
     )
 
 
-def _real(outcome: Array, trade: Array, signal_time_ns: IntArray) -> dict[str, Array]:
-    told, told_ns = result_status(outcome), times_ns(outcome)
+def _real(
+    outcome: Array, original: Array, trade: Array, signal_time_ns: IntArray
+) -> dict[str, Array]:
+    told = result_status(outcome)
+    # A correction of "still open" is the first to tell of an end.
+    told_ns = np.where(is_result(result_status(original)), times_ns(original), times_ns(outcome))
     from_outcome = is_result(told) & np.isfinite(outcome["return_fraction"])
     traded = np.where(trade["is_attributed"] != 0, trade["status"], ResultStatus.NONE)
     closed = is_result(traded) & np.isfinite(trade["return_fraction"])
@@ -217,7 +249,7 @@ def result_status(records: Array) -> NDArray[np.int8]:
     """A ResultStatus by what was told; NONE where nothing was. A correction that is a result is
     CORRECTED."""
     status = _TOLD[np.clip(records["status"], 0, len(_TOLD) - 1)]
-    is_corrected = (records["is_correction"] != 0) & (status == ResultStatus.MATURED)
+    is_corrected = (records["rank"] >= CORRECTION) & (status == ResultStatus.MATURED)
     return np.where(is_corrected, np.int8(ResultStatus.CORRECTED), status)
 
 

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_server.domain.ledger.columns import CodeArray, FloatArray, IntArray
+from trimtab_server.domain.shadow.result import NOT_FILLED
 from trimtab_server.store.ledger_columns import is_result, result_status, trading_day_s
 from trimtab_server.store.ledger_records import MARKOUT
 from trimtab_server.store.ledger_sources import Array
 
 _NS = 1e9
-_NOT_FILLED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def told_of(row: IntArray, columns: dict[str, Array], tails: bytes) -> Told:
     """The results of a chunk of rows; those of no signal (row -1) and those without an entry are
     left out."""
     record = columns["record"]
-    taken = (row >= 0) & (record["status"] != 0) & (record["flags"] & _NOT_FILLED == 0)
+    taken = (row >= 0) & (record["status"] != 0) & (record["flags"] & NOT_FILLED == 0)
     markout = np.frombuffer(tails, dtype=MARKOUT)
     owner = np.repeat(np.arange(row.size), columns["tail_byte_count"] // MARKOUT.itemsize)
     return Told(

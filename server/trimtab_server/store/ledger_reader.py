@@ -32,6 +32,7 @@ from trimtab_server.store.ledger_batch import MODEL, STRATEGY
 from trimtab_server.store.ledger_columns import (
     Sizes,
     joined_sizes,
+    latest_predictions,
     no_columns,
     signal_columns,
     sized,
@@ -39,6 +40,7 @@ from trimtab_server.store.ledger_columns import (
     verdict_columns,
     verdicts_in_order,
 )
+from trimtab_server.store.ledger_fill_models import results_of_one
 from trimtab_server.store.ledger_horizons import (
     Horizons,
     Told,
@@ -49,6 +51,8 @@ from trimtab_server.store.ledger_horizons import (
 from trimtab_server.store.ledger_records import (
     ACCOUNT,
     DECISION,
+    KNOWN,
+    ORIGINAL,
     OUTCOME,
     PREDICTION,
     SHADOW,
@@ -79,9 +83,12 @@ from trimtab_server.store.ledger_sources import (
 _SIGNAL_FIELDS = (
     *(Field(name, name) for name in ("signal_key", "signal_time_ns", "strategy_key", "symbol_key")),
     Field("signal", "signal", SIGNAL),
+    Field("known", "known", KNOWN),
     Field("decision", "decision", DECISION),
+    Field("decision_original", "decision_original", ORIGINAL),
     Field("trade", "trade", TRADE),
     Field("outcome", "outcome", OUTCOME),
+    Field("outcome_original", "outcome_original", ORIGINAL),
     Field("shadow", "shadow", SHADOW),
 )
 _VERDICTS = Field("verdicts", "decision", DECISION)
@@ -129,17 +136,21 @@ class LedgerReader:
     def load(self, scope: LedgerScope) -> Ledger:
         """The signals to enter of a scope as columns, by (signal_time_ns, signal_key); intents
         other than ENTRY are left out. Empty columns when there are none. `names.models` are those
-        that predicted in its lanes."""
+        that predicted in its lanes, `names.fill_model` that which all simulated results are of: of
+        several the one with the most."""
         source = self._source
         parts: dict[str, list[Array]] = {}
         amounts: list[Sizes] = []
         tails: list[bytes] = []
         with source.snapshot():
             lanes = lanes_of(source, scope)
+            results = results_of_one(source, lanes, scope)
             for index, lane in enumerate(lanes):
                 bulk = Bulk(_SIGNAL_FIELDS, *window(lane, scope).alone(), tail=_VERDICTS)
                 for chunk in source.chunks(bulk):
-                    columns = signal_columns(chunk.columns)
+                    told = chunk.columns
+                    told["shadow"] = results.instead_of(told["shadow"], told["signal_key"])
+                    columns = signal_columns(told)
                     columns["lane"] = np.full(columns["side"].size, index)
                     columns["byte_counts"] = chunk.columns["tail_byte_count"]
                     for name, column in columns.items():
@@ -150,7 +161,8 @@ class LedgerReader:
             columns = columns or no_columns()
             equity = self._equity(lanes, columns["lane"], columns["signal_time_ns"])
             columns["size"], columns["position_fraction"] = sized(joined_sizes(amounts), equity)
-            return self._ledger(lanes, columns, b"".join(tails))
+            ledger = self._ledger(lanes, columns, b"".join(tails))
+        return replace(ledger, names=replace(ledger.names, fill_model=results.name))
 
     def _ledger(self, lanes: Sequence[LaneRow], columns: dict[str, Array], tails: bytes) -> Ledger:
         source, names = self._source, dict[str, tuple[str, ...]]()
@@ -232,53 +244,51 @@ class LedgerReader:
         return Horizons(**(columns | {"calendar": codes}), calendars=calendars)
 
     def _told(self, scope: LedgerScope, ledger: Ledger) -> list[Told]:
-        """Shadow results of the ledger's signals: their own, and those over horizons."""
+        """Shadow results of the ledger's signals: their own, and those over horizons, of its fill
+        model."""
         row_of = Rows(ledger.signal_key)
         ages = ("age_ns", "trading_days", "calendar_key")
-        own, horizon = Field("record", "shadow", SHADOW), Field("record", "record", SHADOW)
+        record = Field("record", "record", SHADOW)
+        fields = (_KEY, *(Field(age, age) for age in ages), record)
+        of_model = f"fill_model_key = {name_key(ledger.names.fill_model)}"
         told = []
         for lane in lanes_of(self._source, scope):
-            wanted = window(lane, scope)
-            for bulk in (
-                Bulk(
-                    (_KEY, *(Field(age, "0") for age in ages), own),
-                    *wanted.alone("length(shadow) > 0"),
-                    tail=own,
-                ),
-                Bulk(
-                    (_KEY, *(Field(age, age) for age in ages), horizon),
-                    *wanted.beside("ledger_markouts"),
-                    tail=horizon,
-                ),
-            ):
-                for chunk in self._source.chunks(bulk):
-                    rows = row_of(chunk.columns["signal_key"])
-                    told.append(told_of(rows, chunk.columns, chunk.tails))
+            bulk = Bulk(
+                fields, *window(lane, scope).beside("ledger_markouts", of_model), tail=record
+            )
+            for chunk in self._source.chunks(bulk):
+                rows = row_of(chunk.columns["signal_key"])
+                told.append(told_of(rows, chunk.columns, chunk.tails))
         return told
 
     def load_predictions(self, scope: LedgerScope, ledger: Ledger) -> Predictions:
-        """What models (of `ledger.names.models`) said about the signals of `ledger`, the latest of
-        each model, by row and model."""
+        """What models (of `ledger.names.models`) said about the signals of `ledger`, by row and
+        model: the latest of each that could be known at the decision, or at the signal where there
+        is none."""
         record = Field("record", "record", PREDICTION)
-        fields = (_KEY, Field("model_key", "model_key"), record)
+        names = ("model_key", "available_ns")
+        fields = (_KEY, *(Field(name, name) for name in names), record)
+        decided = ledger.decision_time_ns != 0
+        until_ns = np.where(decided, ledger.decision_time_ns, ledger.signal_time_ns)
         row_of = Rows(ledger.signal_key)
         code_of = Rows(np.array([name_key(name) for name in ledger.names.models], dtype=np.int64))
-        rows, codes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-        probabilities = [np.empty(0)]
+        nothing = np.empty(0, dtype=np.int64)
+        rows, codes, available = [nothing], [nothing], [nothing]
+        records: list[Array] = [np.empty(0, dtype=PREDICTION)]
         with self._source.snapshot():
             for lane in lanes_of(self._source, scope):
                 bulk = Bulk(fields, *window(lane, scope).beside("ledger_predictions"))
                 for chunk in self._source.chunks(bulk):
                     row = row_of(chunk.columns["signal_key"])
                     code = code_of(chunk.columns["model_key"])
+                    known_ns = chunk.columns["available_ns"]
                     is_known = (row >= 0) & (code >= 0)
+                    is_known[is_known] = known_ns[is_known] <= until_ns[row[is_known]]
                     rows.append(row[is_known])
                     codes.append(code[is_known])
-                    probabilities.append(chunk.columns["record"]["probability"][is_known])
-        all_rows = np.concatenate(rows)
-        all_codes: CodeArray = np.concatenate(codes).astype(np.int32)
-        order = np.lexsort((all_codes, all_rows))
-        return Predictions(all_rows[order], all_codes[order], np.concatenate(probabilities)[order])
+                    available.append(known_ns[is_known])
+                    records.append(chunk.columns["record"][is_known])
+        return latest_predictions(*map(np.concatenate, (rows, codes, available, records)))
 
     def load_contexts(
         self, scope: LedgerScope, ledger: Ledger, kind: str, name: str

@@ -1,9 +1,10 @@
 """How facts are packed into the ledger's columns, and what the bytes mean.
 
-Every record of an event begins with what orders facts of one kind about one signal: whether it is a
-correction, its time, its id, so that comparing bytes compares facts, in Python, SQLite and Postgres
-alike, and the greatest is the one that counts whatever came first. Little-endian behind that. A
-layout changes only with a migration that empties the tables: they are made again from the log.
+Every record of an event begins with what orders facts of one kind about one signal: its rank (a
+correction is above others, a simulated result that is CENSORED below), its time, its id, so that
+comparing bytes compares facts, in Python, SQLite and Postgres alike, and the greatest is the one
+that counts whatever came first. Little-endian behind that. A layout changes only with a migration
+that empties the tables: they are made again from the log.
 """
 
 import hashlib
@@ -32,8 +33,10 @@ Dtype = np.dtype[np.void]
 
 # Times before 1970 sort before later ones: the sign bit is turned round.
 _TIME_SHIFT = 1 << 63
+CORRECTION = 2
+"""Least rank of an outcome or a simulated result that is a correction."""
 _ORDER = Struct(">BQ16s")
-_HEAD = [("is_correction", "u1"), ("time_ns", ">u8"), ("event_id", "V16")]
+_HEAD = [("rank", "u1"), ("time_ns", ">u8"), ("event_id", "V16")]
 _CODES = {"i1": "b", "i4": "i", "i8": "q", "f8": "d"}
 
 
@@ -54,18 +57,16 @@ def _struct(layout: Dtype, count: int = 1) -> Struct:
 
 SIGNAL = _layout(
     "i8 model",
-    "i1 side intent",
-    "f8 confidence",
-    "i1 is_calibrated",
-    "f8 expected_return",
-    "i1 size_kind",
-    "f8 size multiplier volatility reference_price",
-    "i8 regime",
-    "f8 threshold",
+    "i1 side intent size_kind",
+    "f8 size multiplier reference_price",
     "i8 holding_ns",
     "i4 holding_days",
     "i8 calendar",
     "f8 stop_price target_price",
+)
+# What a signal was decided on; the least record of a signal is what was known first.
+KNOWN = _layout(
+    "f8 confidence", "i1 is_calibrated", "f8 expected_return volatility threshold", "i8 regime"
 )
 DECISION = _layout(
     "i1 action", "f8 spread_bps bid ask price threshold position_fraction entry_price"
@@ -84,11 +85,14 @@ OUTCOME = _layout(
     "i8 holding_ns",
     "f8 entry_price exit_price mfe mae volatility",
 )
+# When a decision or an outcome happened that may be corrected, with the outcome's status.
+ORIGINAL = _layout("i1 status")
 SHADOW = _layout(
     "i1 status flags",
     "i8 entry_time_ns",
     "f8 return_fraction optimistic pessimistic gross spread_cost fee_cost carry_cost",
     "f8 mfe mae volatility",
+    "i8 fill_model",
 )
 PREDICTION = _layout("f8 probability")
 ACCOUNT = _layout("f8 equity")
@@ -101,6 +105,8 @@ MARKOUT = _layout(
 )
 
 _pack_signal = _struct(SIGNAL).pack
+_pack_known = _struct(KNOWN).pack
+_pack_original = _struct(ORIGINAL).pack
 _pack_decision = _struct(DECISION).pack
 _pack_trade = _struct(TRADE).pack
 _pack_outcome = _struct(OUTCOME).pack
@@ -110,8 +116,8 @@ _pack_account = _struct(ACCOUNT).pack
 _pack_markout = _struct(MARKOUT).pack
 _pack_order = _ORDER.pack
 
-# Of the contract: an outcome that replaces another.
-_CORRECTED = 3
+# Of the contract: an outcome without a result, and one that replaces another.
+_CENSORED, _CORRECTED = 2, 3
 # Verdicts that a decision may hold: the contract's limit.
 _VERDICTS_MAX = 64
 
@@ -162,12 +168,24 @@ def signal_record(fact: SignalFact, keys: Keys) -> bytes:
     return _pack_signal(
         _pack_order(corrects_id != b"", time_ns + _TIME_SHIFT, event_id),
         keys[model],
-        *fact[9:19],
-        keys[fact[19]],
-        *fact[20:23],
+        *fact[9:11],
+        *fact[14:17],
+        fact[18],
+        *fact[21:23],
         keys[fact[23]],
         *fact[24:26],
     )
+
+
+def known_record(fact: SignalFact, keys: Keys) -> bytes:
+    """What a signal was decided on, as this fact tells it."""
+    order = _pack_order(fact[3] != b"", fact[1] + _TIME_SHIFT, fact[2])
+    return _pack_known(order, *fact[11:14], fact[17], fact[20], keys[fact[19]])
+
+
+def original_record(record: bytes, status: int) -> bytes:
+    """When the fact of a record happened, b"" for a correction: what it corrects tells that."""
+    return b"" if record[0] else _pack_original(record[: _ORDER.size], status)
 
 
 def decision_record(fact: DecisionFact, keys: Keys) -> bytes:
@@ -197,18 +215,21 @@ def trade_record(trade: TradeRow) -> bytes:
 def outcome_record(fact: OutcomeFact) -> bytes:
     """What really became of a signal."""
     is_correction = fact.corrects_id != b"" or fact.status == _CORRECTED
-    order = _pack_order(is_correction, fact.time_ns + _TIME_SHIFT, fact.event_id)
+    order = _pack_order(is_correction * CORRECTION, fact.time_ns + _TIME_SHIFT, fact.event_id)
     return _pack_outcome(order, *fact[8:])
 
 
 def shadow_record(fact: ShadowFact, keys: Keys) -> bytes:
     """A simulated result, of the signal's own life or over a horizon, and behind it markouts."""
     is_correction = fact.corrects_id != b"" or fact.status == _CORRECTED
+    # Derived again from a log whose early prices were pruned, a result is CENSORED, and later.
+    rank = CORRECTION if is_correction else int(fact.status != _CENSORED)
     record = _pack_shadow(
-        _pack_order(is_correction, fact.time_ns + _TIME_SHIFT, fact.event_id),
+        _pack_order(rank, fact.time_ns + _TIME_SHIFT, fact.event_id),
         *(fact.status, fact.flags, fact.entry_time_ns),
         *(fact.return_fraction, fact.optimistic, fact.pessimistic, fact.gross),
         *(fact.spread_cost, fact.fee_cost, fact.carry_cost, fact.mfe, fact.mae, fact.volatility),
+        keys[fact.fill_model],
     )
     if not fact.markouts:
         return record

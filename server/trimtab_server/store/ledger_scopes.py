@@ -43,10 +43,11 @@ class Window(NamedTuple):
         where = " AND ".join([*self.conditions, *conditions])
         return f"FROM ledger_signals WHERE {where} ORDER BY signal_time_ns", self.parameters
 
-    def beside(self, table: str) -> tuple[str, tuple[Any, ...]]:
+    def beside(self, table: str, *conditions: str) -> tuple[str, tuple[Any, ...]]:
         """The same with the rows that another table has of each signal."""
         # SQLite takes a CROSS JOIN in the order that is written: signals first.
-        where = " AND ".join([*self.conditions, f"{table}.signal_key = ledger_signals.signal_key"])
+        joined = f"{table}.signal_key = ledger_signals.signal_key"
+        where = " AND ".join([*self.conditions, joined, *conditions])
         rest = f"FROM ledger_signals CROSS JOIN {table} WHERE {where} ORDER BY signal_time_ns"
         return rest, self.parameters
 

@@ -24,7 +24,7 @@ Array: TypeAlias = NDArray[Any]
 
 # Rows that are objects at a time, and that become arrays at a time.
 _ROWS_PER_FETCH = 4_096
-_ROWS_PER_CHUNK = 65_536
+_ROWS_PER_CHUNK = 32_768
 _CACHE_KIB = 32_768
 _TAIL = "tail_byte_count"
 # COPY's binary form: signature, flags and length of an extension before the rows; before a row the

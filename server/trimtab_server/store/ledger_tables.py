@@ -40,7 +40,7 @@ class LedgerNameRow(SQLModel, table=True):
 
 class LedgerUseRow(SQLModel, table=True):
     """What a lane ever used a name for: 1 a strategy that gave a signal to enter, 2 a model that
-    predicted. Trials are so counted without a scan."""
+    predicted, 3 a fill model. Trials are so counted without a scan."""
 
     __tablename__ = "ledger_uses"
 
@@ -67,29 +67,36 @@ class LedgerSignalRow(SQLModel, table=True):
 
     signal_key: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     lane_key: int = Field(sa_column=Column(BigInteger, nullable=False))
-    # Of the signal; absent while only others have told of it.
+    # Of the signal as it was first known; absent while only others have told of it.
     signal_time_ns: int | None = Field(sa_column=Column(BigInteger))
     intent: int | None = Field(sa_column=Column(SmallInteger))
     strategy_key: int | None = Field(sa_column=Column(BigInteger))
     symbol_key: int | None = Field(sa_column=Column(BigInteger))
     signal: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    # What it was decided on, as first known: a correction does not change it, nor the context.
+    known: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     # The verdicts of the guards lie behind it.
     decision: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    # When it happened: of the last that is no correction. Below, too.
+    decision_original: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     trade: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     outcome: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    # The markouts lie behind it.
+    outcome_original: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    # Of whatever fill model; where a lane has had several, `LedgerMarkoutRow` tells each one's.
     shadow: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     # Last: it may be long, and is rarely read.
     context: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class LedgerMarkoutRow(SQLModel, table=True):
-    """What a signal would have made over a horizon; markouts lie behind the numbers."""
+    """What a signal would have made by a fill model: over a horizon, or (ages 0) over its own life;
+    markouts lie behind the numbers."""
 
     __tablename__ = "ledger_markouts"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     signal_key: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    fill_model_key: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     # Either the age in time, or that in trading days of a calendar.
     age_ns: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     trading_days: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
@@ -98,13 +105,14 @@ class LedgerMarkoutRow(SQLModel, table=True):
 
 
 class LedgerPredictionRow(SQLModel, table=True):
-    """What a model said of a signal last."""
+    """What a model said of a signal, as of when it could be known."""
 
     __tablename__ = "ledger_predictions"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     signal_key: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     model_key: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    available_ns: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     record: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 

@@ -153,6 +153,14 @@ def pruned_through(connection: Connection, kinds: Sequence[int]) -> int:
     return connection.scalar(query) or 0
 
 
+def pruned_counts(connection: Connection) -> dict[int, int]:
+    """How many events were ever pruned, by kind."""
+    rows = connection.execute(
+        text("SELECT kind, event_count FROM pruned_kinds WHERE event_count > 0")
+    )
+    return {int(kind): int(count) for kind, count in rows}
+
+
 def first_kept(connection: Connection) -> int:
     """The first sequence that is no tombstone; 0 when there is none."""
     if not pruned_through(connection, ()):

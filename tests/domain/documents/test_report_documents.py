@@ -27,7 +27,7 @@ from trimtab_server.domain.reports.performance import performance_comparison
 from trimtab_server.domain.reports.questions import ReportForm, ReportKind, ReportScope
 from trimtab_server.domain.reports.scenarios import GuardOff, Scenario
 from trimtab_server.domain.reports.slices import SliceField, field_groups
-from trimtab_server.domain.reports.what_if import scenario_result
+from trimtab_server.domain.reports.what_if import WhatIf
 
 FULL = samples.everything()
 EMPTY = samples.nothing()
@@ -148,7 +148,9 @@ def test_a_sweep_shows_the_grid_in_order_and_warns_of_its_best() -> None:
     assert [text.index(f"| limit {k} |") for k in range(12)] == sorted(
         text.index(f"| limit {k} |") for k in range(12)
     )
-    assert "the best, limit 11, by 11.0 [6.9, 15.1] stakes (simulated)" in shown.answer
+    assert "the best, limit 11, by 11.0 [3.8, 18.2] stakes (simulated)" in shown.answer
+    assert "4 better and 0 worse than what happened after allowing for all" in shown.answer
+    assert "(7 differ by themselves)" in shown.answer
     assert "looks better than it is" in shown.answer
     assert "Ended early: 12 of 20 scenarios are done." in text
     assert len(re.findall("<circle", html(shown))) == 12
@@ -169,7 +171,7 @@ def own_results(ledger: Ledger) -> dict[ReportKind, Any]:
         ReportKind.LEADERBOARD: leaderboard(ledger, groups, rng),
         ReportKind.DECAY: decay_curves(ledger, markouts, rng),
         ReportKind.COMPARISON: performance_comparison(ledger, rng),
-        ReportKind.WHAT_IF: scenario_result(ledger, Scenario((GuardOff("*"),)), rng),
+        ReportKind.WHAT_IF: WhatIf(ledger).result(Scenario((GuardOff("*"),)), rng),
     }
 
 

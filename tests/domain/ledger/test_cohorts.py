@@ -1,9 +1,12 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.domain.ledgers import DAY_NS, HOUR_NS, START_NS, a_ledger
 from trimtab_server.domain.ledger.cohorts import lives_of, settled_ledger
-from trimtab_server.domain.ledger.columns import Ledger
+from trimtab_server.domain.ledger.columns import Ledger, ResultStatus
 
 NAN = float("nan")
 
@@ -35,15 +38,18 @@ def test_simulated_means_are_right_once_they_are_settled() -> None:
         ledger = simulated_race(seed)
         naive.append(ledger.shadow_return[ledger.has_shadow].mean())
         kept = settled_ledger(ledger)
-        settled.append(kept.shadow_return[kept.has_shadow].mean())
+        settled.append(kept.shadow_return[kept.has_counted].mean())
     assert np.mean(naive) < -0.002
     assert abs(np.mean(settled)) < 0.0005
 
 
 def test_what_is_settled_stays_settled() -> None:
-    """A second time changes nothing, and real results are left as they are."""
-    once = settled_ledger(simulated_race(1))
-    assert settled_ledger(once).shadow_status.tolist() == once.shadow_status.tolist()
+    """A second time changes nothing; statuses, exits and real results are left as they are."""
+    race = simulated_race(1)
+    once = settled_ledger(race)
+    assert settled_ledger(once) is once
+    assert once.has_shadow.tolist() == race.has_shadow.tolist()
+    assert np.count_nonzero(once.has_counted) < np.count_nonzero(once.has_shadow)
     ledger = a_ledger(3, real_return=0.1, shadow_return=[0.1, 0.2, NAN])
     assert settled_ledger(ledger).has_real.all()
 
@@ -55,11 +61,48 @@ def test_a_window_in_which_nothing_is_open_is_settled() -> None:
 
 
 def test_a_symbol_that_never_had_prices_holds_nothing_up() -> None:
-    """Signals that nothing will ever come of do not make the others wait."""
-    ledger = a_ledger(3, symbol=["A", "A", "dark"], shadow_return=[0.1, 0.2, NAN], holding_s=1e6)
-    assert settled_ledger(ledger) is ledger
-    waiting = a_ledger(3, symbol="A", shadow_return=[0.1, 0.2, NAN], holding_s=1e6)
-    assert not settled_ledger(waiting).has_shadow.any()
+    """One that should have ended so long ago that nothing will ever come of it makes no other wait,
+    with a plan or without; a younger one, a censored one and a real one do."""
+    days = START_NS + np.array([0, 1, 40]) * DAY_NS
+    told: dict[str, Any] = {"signal_time_ns": days, "symbol": ["dark", "A", "A"]}
+    returns = [NAN, 0.1, 0.2]
+    for plan in (86_400.0 * 20, NAN):
+        ledger = a_ledger(3, shadow_return=returns, holding_s=plan, **told)
+        assert settled_ledger(ledger) is ledger
+    lost = a_ledger(
+        3, shadow_return=returns, shadow_status=[3, 2, 2], holding_s=86_400.0 * 20, **told
+    )
+    assert settled_ledger(lost).has_counted.tolist() == [False, True, False]
+    waiting = a_ledger(3, shadow_return=returns, holding_s=86_400.0 * 35, **told)
+    assert settled_ledger(waiting).has_counted.tolist() == [False, True, False]
+    real = a_ledger(
+        3,
+        real_return=returns,
+        real_status=[1, 2, 2],
+        real_entry_time_ns=days,
+        holding_s=86_400.0 * 20,
+        **told,
+    )
+    assert lives_of(real, is_real=True).is_old.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("way", ["censored at the end", "a symbol for each signal"])
+def test_settled_means_are_right_however_what_is_open_is_told(way: str) -> None:
+    """Truth 0: neither one symbol for each signal nor an end that calls all open ones censored
+    brings the fast losers back."""
+    settled = []
+    for seed in range(30):
+        ledger = simulated_race(seed)
+        if way == "censored at the end":
+            status = np.where(ledger.has_shadow, ResultStatus.MATURED, ResultStatus.CENSORED)
+            ledger = replace(ledger, shadow_status=status.astype(np.int8))
+        else:
+            codes = np.arange(1, len(ledger) + 1, dtype=np.int32)
+            names = replace(ledger.names, symbols=("", *(f"S{code}" for code in codes)))
+            ledger = replace(ledger, names=names, symbol=codes)
+        kept = settled_ledger(ledger)
+        settled.append(kept.shadow_return[kept.has_counted].mean())
+    assert abs(np.mean(settled)) < 0.0005
 
 
 def test_without_a_plan_the_longest_life_seen_is_the_measure() -> None:

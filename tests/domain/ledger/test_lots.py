@@ -152,6 +152,22 @@ def test_engines_that_hedge_say_so_by_allocations() -> None:
     assert lots.open_count == 2
 
 
+def test_an_account_that_holds_both_directions_tells_what_enters() -> None:
+    """Each signal's ENTRY opens its own position beside the other's; each exit closes its own."""
+    lots = Lots(LANE)
+    rows = rows_of(
+        [
+            a_fill(1, BUY, 10, 100.0, 1, intent=ENTRY),
+            a_fill(2, SELL, 10, 100.0, 2, intent=ENTRY),
+            a_fill(3, SELL, 10, 110.0, 1, intent=EXIT),
+            a_fill(4, BUY, 10, 110.0, 2, intent=EXIT),
+        ],
+        lots,
+    )
+    assert {key: round(row.return_fraction, 9) for key, row in rows.items()} == {1: 0.1, 2: -0.1}
+    assert lots.unattributed_count == 0
+
+
 def test_allocations_of_more_than_was_filled_put_all_they_touch_in_doubt() -> None:
     """The position moves; no trade that it touches counts as real any more."""
     broken = a_fill(2, SELL, 1, 11.0, allocations=((1, 1.0), (2, 1.0)))
@@ -282,7 +298,8 @@ def by_units(fills: Sequence[FillFact]) -> Counted:
         for key, is_told in [(key, told) for key, n, told in parts for _ in range(int(n))]:
             other = [at for at, (_, side) in enumerate(units) if side == -fill.side]
             own = [at for at in other if units[at][0] == key and key]
-            closable = own[:1] or ([] if is_told else other[:1])
+            enters = bool(key) and fill.intent == ENTRY
+            closable = own[:1] or ([] if is_told or enters else other[:1])
             is_other_way = sides.get(key, fill.side) != fill.side
             if closable:
                 owner, _ = units.pop(closable[0])

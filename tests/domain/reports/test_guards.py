@@ -25,7 +25,7 @@ from trimtab_server.domain.ledger.columns import (
 from trimtab_server.domain.reports.guard_records import guard_record
 from trimtab_server.domain.reports.guards import GuardEffect, GuardLine, guard_lines
 from trimtab_server.domain.reports.portfolio import Identifiability
-from trimtab_server.domain.statistics.shapley import shapley_weights
+from trimtab_server.domain.reports.shapley import shapley_weights
 
 
 def lines_of(ledger: Ledger, level: float = 0.95) -> dict[str, GuardLine]:

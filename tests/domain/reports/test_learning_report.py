@@ -7,9 +7,13 @@ from hypothesis import given, settings
 
 from tests.domain.ledgers import DAY_NS, START_NS, a_ledger
 from tests.domain.odd_ledgers import bad_numbers, odd_ledgers
-from trimtab_server.domain.ledger.columns import Ledger
-from trimtab_server.domain.reports.guards import GuardEffect
+from trimtab_server.domain.ledger.columns import Ledger, ResultStatus
+from trimtab_server.domain.reports.guards import GuardEffect, guard_lines
 from trimtab_server.domain.reports.learning_report import LearningReport, learning_report
+from trimtab_server.domain.reports.opportunity import blocked_opportunity_cost
+from trimtab_server.domain.reports.performance import performance_comparison
+from trimtab_server.domain.reports.questions import ReportKind
+from trimtab_server.domain.statistics.chance import part_rng
 
 NAN = float("nan")
 
@@ -51,7 +55,7 @@ def test_a_guard_that_blocks_winners_is_named_with_what_it_costs() -> None:
     assert report.guards[0].effect is GuardEffect.COSTS
     finding = said(report, "Guard volatility costs more than it saves")
     assert re.search(r"-\d[\d.]* stakes \(-[\d.]+ to -[\d.]+\)", finding)
-    assert "400 signals" in finding
+    assert "400 signals that would go another way without it" in finding
     assert "blocking them cost" in said(report, "signals were blocked")
 
 
@@ -80,17 +84,79 @@ def test_strategies_that_stand_out_and_that_lose_are_named() -> None:
 
 
 def test_how_far_the_simulation_can_be_trusted_is_said() -> None:
-    """It agrees, it is off by so much with the direction, or it is untested."""
+    """It agrees to within a margin, nobody knows yet whether it does, it is off by so much with the
+    direction, or it is untested."""
     month = a_month(edge=0.0, guard_edge=0.0)
-    noisy = replace(
-        month, real_return=month.real_return + np.random.default_rng(1).normal(0, 0.001, 1600)
-    )
-    assert said(learning_report(noisy, rng()), "Simulated results agree with real ones")
+
+    def noisy(spread: float) -> Ledger:
+        noise = np.random.default_rng(1).normal(0, spread, 1600)
+        return replace(month, real_return=month.real_return + noise)
+
+    agrees = said(learning_report(noisy(0.001), rng()), "Simulated results agree with real ones")
+    assert "to within 0.1 %" in agrees.replace("%", " %")
+    assert said(learning_report(noisy(0.1), rng()), "Whether simulated results agree .* is open")
     jitter = np.random.default_rng(1).normal(0, 0.0001, 1600)
-    off = replace(month, real_return=month.real_return - 0.001 + jitter)
+    off = replace(month, real_return=month.real_return - 0.0011 + jitter)
     assert said(learning_report(off, rng()), "Simulated results are too high: .*-0.1")
     alone = replace(month, real_status=np.zeros(1600, dtype=np.int8))
     assert said(learning_report(alone, rng()), "the simulation is untested")
+
+
+def race(seed: int, n: int, *, loser_days: float, shortest: float) -> Ledger:
+    """Half of the signals of 115 days win after at most ten days, the others lose after at most so
+    many; what has not ended by the last signal's time is open. shortest: holding, of the longest.
+    """
+    chance = np.random.default_rng(seed)
+    at = START_NS + np.sort(chance.integers(0, 115 * DAY_NS, n))
+    won = chance.random(n) < 0.5
+    held = np.where(won, 10.0, loser_days) * chance.uniform(shortest, 1.0, n) * DAY_NS
+    leave = at + held.astype(np.int64)
+    is_open = leave > at[-1]
+    return a_ledger(
+        n,
+        signal_time_ns=at,
+        decision_time_ns=at,
+        real_entry_time_ns=at,
+        real_exit_time_ns=np.where(is_open, 0, leave),
+        real_return=np.where(won, 0.01, -0.01),
+        real_status=np.where(is_open, ResultStatus.PENDING, ResultStatus.MATURED),
+        holding_s=np.full(n, 10 * 86_400.0),
+    )
+
+
+def test_a_win_rate_is_called_wrong_only_where_an_interval_says_so() -> None:
+    """Where winners and losers are held alike, the closed rate is called too low or high in at
+    most 2 of 25 worlds, though points often differ by as much; where losers exit fast, it is in
+    most."""
+    called = judged = differ = found = 0
+    for seed in range(25):
+        report = learning_report(race(seed, 80, loser_days=10.0, shortest=0.0), rng())
+        called += any("win rate of closed" in each for each in report.findings)
+        closed = report.comparison.closed_win_rate.value
+        matured = report.comparison.matured_win_rate.value
+        assert closed is not None
+        assert matured is not None
+        judged += report.comparison.holding_gap_s.low is not None
+        differ += abs(closed - matured) >= 0.01
+    for seed in range(10):
+        report = learning_report(race(seed, 3_000, loser_days=0.5, shortest=0.8), rng())
+        found += any("is too low" in each for each in report.findings)
+    assert called <= 2
+    assert judged >= 20
+    assert differ >= 5
+    assert found >= 7
+
+
+def test_a_part_has_the_numbers_of_its_own_report() -> None:
+    """A guard, the blocked and the comparison are the same to the bit in either report, whatever
+    else is in it."""
+    month = a_month(edge=0.001, guard_edge=0.001)
+    whole = learning_report(month, rng())
+    assert whole.guards == guard_lines(month, part_rng(rng(), ReportKind.GUARDS))
+    for_blocked = part_rng(rng(), ReportKind.OPPORTUNITY)
+    assert whole.blocked == blocked_opportunity_cost(month, for_blocked)
+    for_comparison = part_rng(rng(), ReportKind.COMPARISON)
+    assert whole.comparison == performance_comparison(month, for_comparison)
 
 
 def test_a_window_without_signals_says_so() -> None:

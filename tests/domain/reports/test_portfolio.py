@@ -20,15 +20,25 @@ from trimtab_server.domain.ledger.columns import (
     ResultStatus,
     Verdicts,
 )
+from trimtab_server.domain.reports.guard_records import BoolArray
 from trimtab_server.domain.reports.portfolio import (
     Portfolio,
     PortfolioRules,
     guard_kinds,
-    recorded_rules,
-    replayed,
 )
 
 FULL = settings(max_examples=80, deadline=None)
+
+
+def recorded_rules(ledger: Ledger) -> PortfolioRules:
+    """All recorded guards that can be replayed, with the limits that they told."""
+    codes = (kind.code for kind in guard_kinds(ledger) if kind.is_replayed)
+    return PortfolioRules(dict.fromkeys(codes))
+
+
+def replayed(ledger: Ledger, wanted: BoolArray, rules: PortfolioRules) -> BoolArray:
+    """Which of the wanted signals the rules let in."""
+    return Portfolio(ledger).replayed(wanted, rules)
 
 
 def everything(ledger: Ledger) -> np.ndarray:

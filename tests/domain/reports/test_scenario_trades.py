@@ -35,7 +35,7 @@ from trimtab_server.domain.reports.scenarios import (
     ModelWeights,
     Scenario,
 )
-from trimtab_server.domain.reports.what_if import WhatIf, scenario_result
+from trimtab_server.domain.reports.what_if import WhatIf
 
 SIMULATED = Identifiability.SIMULATED
 NOT_IDENTIFIABLE = Identifiability.NOT_IDENTIFIABLE
@@ -127,7 +127,7 @@ def test_the_order_of_changes_changes_nothing(
     shuffled = list(changes)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
     named = [Scenario(tuple(each), "same") for each in (changes, shuffled)]
-    first, second = (scenario_result(ledger, s, np.random.default_rng(1)) for s in named)
+    first, second = (WhatIf(ledger).result(s, np.random.default_rng(1)) for s in named)
     assert replace(first, reasons=()) == replace(second, reasons=())
     assert set(first.reasons) == set(second.reasons)
 

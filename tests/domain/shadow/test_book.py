@@ -70,6 +70,9 @@ def span_of(result: ShadowResult) -> Age | None:
 def agrees(result: ShadowResult, expected: Found) -> None:
     """Fails unless the two say the same."""
     assert result.status == expected.status
+    markouts = {Age(each.age_ns, each.trading_days): each for each in result.markouts}
+    returns = {age: each.return_fraction for age, each in markouts.items()}
+    assert returns == pytest.approx(expected.markouts)
     if expected.status != 1:
         assert isnan(result.return_fraction)
         return
@@ -80,9 +83,6 @@ def agrees(result: ShadowResult, expected: Found) -> None:
     for name, value in told.items():
         assert getattr(result, name) == pytest.approx(value, rel=1e-9, abs=1e-8, nan_ok=True), name
     assert result.pessimistic == result.return_fraction <= result.optimistic
-    markouts = {Age(each.age_ns, each.trading_days): each for each in result.markouts}
-    returns = {age: each.return_fraction for age, each in markouts.items()}
-    assert returns == pytest.approx(expected.markouts)
 
 
 @given(seed=seeds, style=styles, cuts=st.lists(st.integers(1, 60), min_size=1, max_size=12))

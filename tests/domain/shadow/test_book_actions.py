@@ -1,5 +1,7 @@
 """Passive entries and corporate actions in the shadow book."""
 
+from typing import Any
+
 import pytest
 
 from tests.domain.shadow_facts import (
@@ -25,10 +27,13 @@ from tests.domain.shadow_facts import (
 from trimtab_server.domain.ledger.facts import Fact
 from trimtab_server.domain.shadow.book import ShadowBook
 from trimtab_server.domain.shadow.result import (
+    AMBIGUOUS,
     CENSORED,
     MAKER,
     MATURED,
     NOT_FILLED,
+    STOP_LOSS,
+    TIME,
 )
 
 NUMBERS = (
@@ -58,6 +63,46 @@ def test_passive_entry_is_filled_when_traded_through() -> None:
     assert touched.optimistic == pytest.approx(through.return_fraction)
     assert (missed.return_fraction, missed.optimistic, missed.status) == (0, 0, MATURED)
     assert missed.time_ns == at(3) + SECOND_NS
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_stop_in_the_bar_of_a_passive_entry_is_taken(side: int) -> None:
+    """A bar that came whole after the order reached the stop through the limit: stopped there. With
+    the target in it too, which of them came first is in doubt; the target alone may have come
+    before the entry, so the middle goes on and the bounds tell."""
+    quote: dict[str, Any] = {"bid": 99.0} if side > 0 else {"ask": 101.0}
+    entry = 100 - side
+    plan: dict[str, Any] = {"side": side, "stop_price": entry - side * 3.0}
+    plan["target_price"] = entry + side * 5.0
+    deep, low, near, far = (100 + side * each for each in (-20.0, -1.5, 0.5, 6.0))
+    found = {}
+    for name, ends in {"stop": (deep, near), "both": (deep, far), "target": (low, far)}.items():
+        told = (100.0, max(ends), min(ends), 100.0)
+        bars = [a_whole_bar(at(2), told), *closes(100, 100, 100, 100, first=3)]
+        decision = a_decision(at(1), **quote)
+        found[name] = only([a_signal(at(1), **plan), decision, *bars], entry_style="passive")
+    stop, both, target = found["stop"], found["both"], found["target"]
+    assert (stop.flags, stop.exit_reason, stop.exit_price) == (MAKER, STOP_LOSS, entry - side * 3)
+    assert stop.pessimistic == stop.return_fraction == stop.optimistic < 0
+    assert (stop.mae, stop.mfe, stop.time_ns) == pytest.approx((3 / entry, 0, at(2)))
+    assert (both.flags, both.exit_price) == (MAKER | AMBIGUOUS, stop.exit_price)
+    assert both.pessimistic == both.return_fraction == stop.return_fraction
+    assert both.optimistic == pytest.approx(5 / entry, abs=5e-4)
+    assert (target.flags & AMBIGUOUS, target.exit_reason) == (AMBIGUOUS, TIME)
+    assert target.optimistic == pytest.approx(both.optimistic, abs=1e-5)
+    assert target.pessimistic == target.return_fraction < target.optimistic
+    assert target.mae == pytest.approx(0.5 / entry)
+
+
+def test_stop_in_a_bar_that_began_before_the_passive_order_is_in_doubt() -> None:
+    """Its low may have come before the order: the middle goes on, the pessimistic one does not."""
+    signal = a_signal(at(1.5), stop_price=97.0)
+    bars = [a_whole_bar(at(2), (100, 101, 80, 98.5)), *closes(100, 100, 100, 100, first=3)]
+    found = only([signal, a_decision(at(1.5), bid=99.0), *bars], entry_style="passive")
+    assert (found.exit_reason, found.flags & AMBIGUOUS) == (TIME, AMBIGUOUS)
+    assert found.return_fraction == found.optimistic == pytest.approx(1 / 99, abs=5e-4)
+    assert found.pessimistic == pytest.approx(-2 / 99, abs=5e-4)
+    assert found.mae == pytest.approx(0.5 / 99)
 
 
 def _series(*, is_adjusted: bool) -> list[Fact]:
@@ -163,3 +208,18 @@ def test_delisted_symbol_is_left_at_its_last_price() -> None:
         *closes(5, 5, 5, 6, first=6),
     ]
     assert [each.exit_price for each in book.take(again, 0) if not each.age_ns] == [6]
+
+
+def test_delisting_tells_every_age_that_is_left() -> None:
+    """At the last price, each of them: a decay without those that were delisted is one of the
+    survivors."""
+    ages = {"horizons": ("1h", "10h", "5d"), "markout_ages": ("1h", "4h", "9h", "2d", "5d")}
+    delisting = an_action(at(4) + MINUTE_NS, DELISTING)
+    facts = [*asked(holding_ns=HOUR_NS), *closes(100, 101, 40, first=2), delisting]
+    found = results([*facts, *closes(7, first=500, symbol="XYZ")], **ages)
+    told = {
+        each.age_ns // HOUR_NS or each.trading_days * 24: each.return_fraction
+        for one in found
+        for each in one.markouts
+    }
+    assert told == pytest.approx({1: 0.01, 4: -0.6, 9: -0.6, 48: -0.6, 120: -0.6})

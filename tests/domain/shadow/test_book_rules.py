@@ -29,6 +29,7 @@ from trimtab_server.domain.shadow.result import (
     AMBIGUOUS,
     CENSORED,
     COARSE,
+    MATURED,
 )
 
 # -- costs -----------------------------------------------------------------------------------------
@@ -229,14 +230,34 @@ def test_horizon_without_a_price_since_the_entry_is_censored_and_ages_are_left_o
     assert dict(told) == pytest.approx({1: 0.01, 2: 0.02})
 
 
+@pytest.mark.parametrize("is_over_by_price", [False, True])
+def test_horizon_of_a_dead_feed_is_censored_and_tells_the_ages_before(
+    *, is_over_by_price: bool
+) -> None:
+    """Prices end on the third day: the return over thirty days is not the one over two, nor is
+    that of ten days, whether a price of much later comes or none; what ended before is told."""
+    ages = {"horizons": ("1d", "30d"), "markout_ages": ("1d", "2d", "10d", "20d")}
+    clock = [a_bar(at(24 * day), 1.0, "XYZ") for day in range(1, 50)]
+    late = [a_bar(at(24 * 40), 500.0)] if is_over_by_price else []
+    facts = [*asked(holding_ns=HOUR_NS), *closes(*range(100, 148), first=2), *clock, *late]
+    facts.sort(key=lambda fact: fact.time_ns)
+    own, short, long = results(facts, **ages, censor_after_s=5 * 86_400.0)
+    assert (own.status, short.status, short.exit_price) == (MATURED, MATURED, 146)
+    assert (long.status, long.exit_reason) == (CENSORED, 0)
+    assert isnan(long.return_fraction)
+    assert isnan(long.exit_price)
+    assert [each.trading_days for each in (*short.markouts, *long.markouts)] == [1, 2]
+
+
 def test_late_and_corrected_bars_are_not_used() -> None:
-    """A bar older than the last one of its symbol is counted, a corrected one ignored."""
+    """A bar older than the last one of its symbol is counted, and so is a corrected one."""
     late = a_bar(at(1.5), 50.0)
     corrected = a_bar(at(3), 1.0)._replace(corrects_id=b"x" * 16)
     bars = closes(100, 101, 102, 103, first=2)
     book = ShadowBook(a_model(), 10)
     (found,) = book.take([*asked(), *bars[:2], late, corrected, *bars[2:]], 0)
-    assert (found.entry_price, found.exit_price, book.late_bar_count) == (100, 103, 1)
+    assert (found.entry_price, found.exit_price) == (100, 103)
+    assert (book.late_bar_count, book.corrected_bar_count) == (1, 1)
     assert found.mae == 0
 
 
@@ -286,3 +307,27 @@ def test_symbols_never_see_each_others_prices() -> None:
     other = [each._replace(symbol="XYZ", close=1.0) for each in own if isinstance(each, BarFact)]
     both = sorted([*own, *other], key=lambda fact: fact.time_ns)
     assert repr(only([*asked(), *both])) == repr(only([*asked(), *own]))
+
+
+@pytest.mark.parametrize("cut", [1, 3, 20])
+def test_the_first_signal_of_a_symbol_tells_no_price_of_the_future(cut: int) -> None:
+    """It enters at the first row that is kept: an age without a price by then says nothing, and
+    each later one the price of its own time."""
+    bars = [
+        a_whole_bar(at(hour), (100 * 1.01 ** (hour - 1), 120, 90, 100 * 1.01**hour))
+        for hour in range(2, 12)
+    ]
+    facts = [*asked(1), *bars]
+    model = a_model(horizons=("6h",), markout_ages=("1m", "1h", "4h"))
+    book = ShadowBook(model, 100)
+    found = [
+        result
+        for start in range(0, len(facts), cut)
+        for result in book.take(facts[start : start + cut], 0)
+    ]
+    told = {
+        markout.age_ns // HOUR_NS: markout.return_fraction
+        for result in found
+        for markout in result.markouts
+    }
+    assert told == pytest.approx({1: 0.01, 4: 1.01**4 - 1})

@@ -21,7 +21,7 @@ from trimtab_server.domain.statistics.block_sums import (
     total_estimate,
     total_test,
 )
-from trimtab_server.domain.statistics.discoveries import false_discoveries_excluded, student_factor
+from trimtab_server.domain.statistics.discoveries import standing_discoveries, student_factor
 from trimtab_server.domain.statistics.estimates import Estimate, FloatArray, IntArray
 
 DAY_NS = 86_400_000_000_000
@@ -254,14 +254,14 @@ def test_outcomes_still_needed_by_hand() -> None:
 )
 def test_findings_that_stand_by_hand(p_values: list[float], stand: list[bool]) -> None:
     """One p-value is judged as it is; several by their ranks."""
-    assert false_discoveries_excluded(p_values, 0.05) == stand
+    assert standing_discoveries(p_values, 0.05) == stand
 
 
 @given(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=12))
 def test_findings_agree_with_an_independent_library(p_values: list[float]) -> None:
     """SciPy's adjusted p-values below the rate are the same findings."""
     adjusted = stats.false_discovery_control(p_values)
-    found = false_discoveries_excluded(p_values, 0.05)
+    found = standing_discoveries(p_values, 0.05)
     for mine, theirs in zip(found, adjusted, strict=True):
         assert mine == (theirs <= 0.05) or abs(theirs - 0.05) < 1e-12
 

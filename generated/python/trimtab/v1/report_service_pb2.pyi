@@ -628,7 +628,7 @@ class CapitalLimit(_message.Message):
     def __init__(self, exposure_fraction_max: _Optional[float] = ..., position_fraction: _Optional[float] = ...) -> None: ...
 
 class ScenarioResult(_message.Message):
-    __slots__ = ("name", "actual", "scenario", "difference", "difference_money", "kept_count", "added_count", "removed_count", "pending_count", "overlap_fraction", "identifiability", "reasons", "outcomes_needed")
+    __slots__ = ("name", "actual", "scenario", "difference", "difference_money", "kept_count", "added_count", "removed_count", "pending_count", "overlap_fraction", "identifiability", "reasons", "outcomes_needed", "difference_at_once")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ACTUAL_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_FIELD_NUMBER: _ClassVar[int]
@@ -642,6 +642,7 @@ class ScenarioResult(_message.Message):
     IDENTIFIABILITY_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     OUTCOMES_NEEDED_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCE_AT_ONCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     actual: Performance
     scenario: Performance
@@ -655,7 +656,8 @@ class ScenarioResult(_message.Message):
     identifiability: Identifiability
     reasons: _containers.RepeatedScalarFieldContainer[str]
     outcomes_needed: int
-    def __init__(self, name: _Optional[str] = ..., actual: _Optional[_Union[Performance, _Mapping]] = ..., scenario: _Optional[_Union[Performance, _Mapping]] = ..., difference: _Optional[_Union[Estimate, _Mapping]] = ..., difference_money: _Optional[_Union[Estimate, _Mapping]] = ..., kept_count: _Optional[int] = ..., added_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., pending_count: _Optional[int] = ..., overlap_fraction: _Optional[float] = ..., identifiability: _Optional[_Union[Identifiability, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., outcomes_needed: _Optional[int] = ...) -> None: ...
+    difference_at_once: Estimate
+    def __init__(self, name: _Optional[str] = ..., actual: _Optional[_Union[Performance, _Mapping]] = ..., scenario: _Optional[_Union[Performance, _Mapping]] = ..., difference: _Optional[_Union[Estimate, _Mapping]] = ..., difference_money: _Optional[_Union[Estimate, _Mapping]] = ..., kept_count: _Optional[int] = ..., added_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., pending_count: _Optional[int] = ..., overlap_fraction: _Optional[float] = ..., identifiability: _Optional[_Union[Identifiability, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., outcomes_needed: _Optional[int] = ..., difference_at_once: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
 
 class RunWhatIfSweepRequest(_message.Message):
     __slots__ = ("scope", "options", "scenarios", "axes")

@@ -1,7 +1,8 @@
 """Positions by age: who is old enough that having a result says nothing about which.
 
 Where losers exit fast, those that have a result hold too many losers until all of their age have
-one. So what is counted is chosen by age, never by whether it is over.
+one. So what is counted is chosen by age, never by whether it is over: one that is still open, or
+was told censored, says that those of its age may be a selection.
 """
 
 from dataclasses import replace
@@ -19,6 +20,10 @@ from trimtab_server.domain.ledger.trades import (
     shadow_trades,
 )
 from trimtab_server.domain.statistics.estimates import FloatArray, IntArray
+
+DARK_AFTER_NS = 10 * 86_400_000_000_000
+"""So long behind its end a simulated position without a result will never have one: as long as a
+signal waits for prices by default."""
 
 
 class Lives(NamedTuple):
@@ -51,8 +56,11 @@ def lives_of(ledger: Ledger, *, is_real: bool) -> Lives:
 
     Closed ones first, in the order of their signals. The longest that one may be held is its plan
     and what its strategy was seen to overrun plans by; without a plan the longest that was seen.
-    Where no position is open any more, all are old: whatever comes of them has come.
+    Where no position is open any more, all are old: whatever comes of them has come. Open is also
+    one that was told censored, and a real one however old. Results that are not counted count here:
+    they say how long positions live.
     """
+    ledger = replace(ledger, counted=None)
     as_of_ns = last_time(ledger)
     if is_real:
         wanted = ledger.action == APPROVED
@@ -77,10 +85,18 @@ def lives_of(ledger: Ledger, *, is_real: bool) -> Lives:
     is_closed = np.arange(entry.size) < len(trades)
     planned = np.concatenate([ledger.holding_s[np.flatnonzero(closed)], ledger.holding_s[rows]])
     group = np.concatenate([ledger.strategy[np.flatnonzero(closed)], ledger.strategy[rows]])
-    # A symbol without any result may never have had prices: nothing will come of it.
-    alive = np.isin(ledger.symbol[rows], ledger.symbol[closed])
-    is_over = not np.any((status[rows] == ResultStatus.PENDING) & alive)
-    longest = _longest(ended - entry, is_closed, planned, group)
+    held = ended - entry
+    is_dark = np.zeros(entry.size, dtype=bool)
+    if not is_real:
+        # It may never have had prices; a real one is open whatever prices there are.
+        longest = _longest(np.where(is_closed, held, 0), is_closed, planned, group)
+        waiting = status[rows] == ResultStatus.PENDING
+        waiting &= np.isfinite(ledger.holding_s[rows]) | ~np.isin(
+            ledger.symbol[rows], ledger.symbol[closed]
+        )
+        is_dark[len(trades) :] = waiting & (held > longest + DARK_AFTER_NS)[len(trades) :]
+    is_over = int(np.count_nonzero(wanted & still)) == int(np.count_nonzero(is_dark))
+    longest = _longest(np.where(is_dark, 0, held), is_closed, planned, group)
     return Lives(
         entry_ns=entry,
         ended_ns=ended,
@@ -107,16 +123,19 @@ def _longest(
 
 
 def settled_ledger(ledger: Ledger) -> Ledger:
-    """The same, with simulated results of signals that are not old enough taken back to pending.
+    """The same, where simulated results of signals that are not old enough are not counted.
 
-    What is left is chosen by age alone: sums and means over it hold neither too many fast losers
-    nor too many fast winners. Real results stay, because they really happened.
+    What is counted is chosen by age alone: sums and means over it hold neither too many fast losers
+    nor too many fast winners. Real results stay, because they really happened. When a position
+    ended is left as it is: others took its place.
     """
+    if ledger.counted is not None:
+        return ledger
     lives = lives_of(ledger, is_real=False)
     rows = np.flatnonzero(has_shadow_trade(ledger))
     young = ~lives.is_old[: rows.size]
     if not young.any():
         return ledger
-    status = ledger.shadow_status.copy()
-    status[rows[young]] = ResultStatus.PENDING
-    return replace(ledger, shadow_status=status)
+    counted = np.ones(len(ledger), dtype=bool)
+    counted[rows[young]] = False
+    return replace(ledger, counted=counted)

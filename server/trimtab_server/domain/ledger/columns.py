@@ -47,7 +47,8 @@ class GuardRule(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names that codes in the columns stand for, in code order."""
+    """Names that codes in the columns stand for, in code order. fill_model: the version that all
+    simulated results are of; "" = not known."""
 
     strategies: tuple[str, ...] = ("",)
     symbols: tuple[str, ...] = ("",)
@@ -55,6 +56,7 @@ class Names:
     sources: tuple[str, ...] = ("",)
     guards: tuple[str, ...] = ()
     models: tuple[str, ...] = ("",)
+    fill_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,15 @@ class Ledger:
     is_calibrated is 1). size: notional in money, NaN = not known. position_fraction: of equity, as
     granted or as asked for. holding_s: planned, NaN = open-ended. spread_bps: as of the decision.
 
+    A correction changes what happened, not when: times are those of what it corrects. Confidence,
+    expected_return, volatility and regime are those that were known first.
     real_*: from the Outcome event where there is one, else from attributed fills. real_pnl: after
     costs. first_fill_time_ns: of the entry.
-    shadow_*: simulated. return: middle assumptions, after costs; optimistic and pessimistic bounds;
-    gross: before costs. spread_cost, fee_cost, carry_cost: fractions of entry notional, parts of
-    gross - return. shadow_flags: bit 1 barriers coarse, bit 2 ambiguous, bit 4 maker, bit 8 not
-    filled (return 0, no entry).
+    shadow_*: simulated, all by one fill model; status NONE = only another one has followed it.
+    return: middle assumptions, after costs; optimistic and pessimistic bounds; gross: before costs.
+    spread_cost, fee_cost, carry_cost: fractions of entry notional, parts of gross - return.
+    shadow_flags: bit 1 barriers coarse, bit 2 ambiguous, bit 4 maker, bit 8 not filled (return 0,
+    no entry).
     """
 
     names: Names
@@ -141,6 +146,7 @@ class Ledger:
     shadow_volatility: FloatArray
     shadow_flags: SmallArray
     verdicts: Verdicts
+    counted: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return int(self.signal_key.size)
@@ -155,6 +161,11 @@ class Ledger:
         """Signals with a simulated result, shape (n,)."""
         return _has_result(self.shadow_status)
 
+    @property
+    def has_counted(self) -> NDArray[np.bool_]:
+        """Signals with a simulated result that sums and means may hold, shape (n,)."""
+        return self.has_shadow if self.counted is None else self.has_shadow & self.counted
+
 
 def _has_result(status: SmallArray) -> NDArray[np.bool_]:
     result: NDArray[np.bool_] = (status == ResultStatus.MATURED) | (
@@ -164,7 +175,7 @@ def _has_result(status: SmallArray) -> NDArray[np.bool_]:
 
 
 COLUMNS: tuple[str, ...] = tuple(
-    field.name for field in fields(Ledger) if field.name not in {"names", "verdicts"}
+    field.name for field in fields(Ledger) if field.name not in {"names", "verdicts", "counted"}
 )
 """Names of the columns of Ledger, in order."""
 
@@ -217,7 +228,8 @@ class Markouts:
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """What models said about signals, shape (m,): row of the signal in the Ledger, code in
-    Names.models, probability of a win. The latest of a model for a signal."""
+    Names.models, probability of a win. The latest of a model for a signal that could be known when
+    that was decided (at the signal where nothing was)."""
 
     row: IntArray
     model: CodeArray

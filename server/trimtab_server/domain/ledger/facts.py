@@ -146,7 +146,7 @@ class MarkoutFact(NamedTuple):
 
 class ShadowFact(NamedTuple):
     """A ShadowOutcome. age_ns and trading_days 0 = the signal's own life, else its horizon.
-    flags: as in `domain.ledger.columns.Ledger.shadow_flags`."""
+    flags: as in `domain.ledger.columns.Ledger.shadow_flags`. fill_model: its version."""
 
     lane: Lane
     time_ns: int
@@ -170,10 +170,12 @@ class ShadowFact(NamedTuple):
     entry_time_ns: int
     flags: int
     markouts: tuple[MarkoutFact, ...]
+    fill_model: str
 
 
 class PredictionFact(NamedTuple):
-    """A Prediction that belongs to a signal and tells a probability."""
+    """A Prediction that belongs to a signal and tells a probability. available_ns: when it could be
+    known, never before time_ns."""
 
     lane: Lane
     time_ns: int
@@ -182,6 +184,7 @@ class PredictionFact(NamedTuple):
     key: int
     model: str
     probability: float
+    available_ns: int
 
 
 class BarFact(NamedTuple):

@@ -127,11 +127,13 @@ class Book:
             self._open(taking, key, left)
 
     def _serve(self, taking: _Taking, key: int, quantity: float) -> None:
-        """A part of which is told no more than perhaps its signal: netted."""
+        """A part of which is told no more than perhaps its signal: netted, unless its signal is
+        told to enter (an account that holds both directions)."""
         fill, left = taking.fill, quantity
         if key:
             left = self._close_own(taking, key, left)
-        others = self._lots[-fill.side]
+        enters = bool(key) and fill.intent == ENTRY
+        others = {} if enters else self._lots[-fill.side]
         while others and left > fill.quantity * _TINY:
             left = self._close(taking, next(iter(others)), left)
         if left <= fill.quantity * _TINY:

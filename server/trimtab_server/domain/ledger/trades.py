@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab_server.domain.ledger.columns import Ledger
+from trimtab_server.domain.shadow.result import NOT_FILLED
 from trimtab_server.domain.statistics.estimates import FloatArray, IntArray
 
 Mask = NDArray[np.bool_]
@@ -15,8 +16,6 @@ RETURN_MAX = 1e9
 
 MONEY_MAX = 1e18
 """Sizes and results in money beyond it are as good as not known."""
-
-_NOT_FILLED = 8  # in Ledger.shadow_flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +56,9 @@ def has_real_trade(ledger: Ledger) -> Mask:
 
 
 def has_shadow_trade(ledger: Ledger) -> Mask:
-    """Signals whose simulated order was filled and has a result, shape (n,)."""
-    filled = (ledger.shadow_flags & _NOT_FILLED) == 0
-    return _sound(ledger.has_shadow & filled, ledger.shadow_return)
+    """Signals whose simulated order was filled and has a result that is counted, shape (n,)."""
+    filled = (ledger.shadow_flags & NOT_FILLED) == 0
+    return _sound(ledger.has_counted & filled, ledger.shadow_return)
 
 
 def _sound(has_result: Mask, returns: FloatArray) -> Mask:

@@ -19,8 +19,16 @@ from enum import IntEnum
 import numpy as np
 
 from trimtab_server.domain.ledger.columns import STATEFUL, STATELESS, Ledger
+from trimtab_server.domain.ledger.trades import (
+    RETURN_MAX,
+    first_known,
+    has_real_trade,
+    has_shadow_trade,
+)
 from trimtab_server.domain.reports.guard_records import BoolArray, GuardRecord, guard_record
 from trimtab_server.domain.reports.portfolio import GuardKind, Identifiability
+from trimtab_server.domain.reports.shapley import shapley_weights
+from trimtab_server.domain.shadow.result import NOT_FILLED
 from trimtab_server.domain.statistics.block_sums import (
     BlockCalendar,
     BlockTest,
@@ -30,9 +38,14 @@ from trimtab_server.domain.statistics.block_sums import (
     total_estimate,
     total_test,
 )
-from trimtab_server.domain.statistics.discoveries import false_discoveries_excluded, student_factor
-from trimtab_server.domain.statistics.estimates import Estimate, FloatArray, IntArray, undefined
-from trimtab_server.domain.statistics.shapley import shapley_weights
+from trimtab_server.domain.statistics.discoveries import standing_discoveries, student_factor
+from trimtab_server.domain.statistics.estimates import (
+    Estimate,
+    FloatArray,
+    IntArray,
+    joined_notes,
+    undefined,
+)
 
 UNASKED_SHARE_MAX = 0.05
 """Of the signals that a guard's absence would free: with more of them unknown to other guards, what
@@ -89,7 +102,7 @@ def guard_lines(
     found = sorted((report.line(kind) for kind in report.record.kinds), key=lambda f: f[0].guard)
     judged = [k for k, (_, test, _) in enumerate(found) if test is not None and test.error]
     p_values = [test.p_value for _, test, _ in found if test is not None and test.error]
-    stand = dict(zip(judged, false_discoveries_excluded(p_values, 1 - level), strict=True))
+    stand = dict(zip(judged, standing_discoveries(p_values, 1 - level), strict=True))
     rate = (1 - level) * min(1.0, (sum(stand.values()) + 1) / max(1, len(judged)))
     return tuple(
         _settled(line, blocks, rate, stands=stand[k]) if k in stand else line
@@ -106,14 +119,10 @@ def _settled(line: GuardLine, block_count: int, rate: float, *, stands: bool) ->
     note = line.note
     if value.decided_sign:
         factor = max(factor, 1.0 + 1e-9)
-        note = _joined(
+        note = joined_notes(
             note, "its own interval leaves out zero, but among so many guards one does by chance"
         )
     return replace(line, outcomes_needed=outcomes_needed(value, width_factor=factor), note=note)
-
-
-def _joined(*notes: str) -> str:
-    return "; ".join(note for note in notes if note)
 
 
 class _Report:
@@ -125,7 +134,10 @@ class _Report:
         ledger = record.ledger
         self.record, self._rng, self._count, self._level = record, rng, count, level
         self._returns = ledger.shadow_return
-        self._matured = ledger.has_shadow & np.isfinite(self._returns)
+        self._matured = has_shadow_trade(ledger)
+        # A passive order that was not filled is no trade, unless it really was one.
+        self._unfilled: BoolArray = ledger.has_counted & ((ledger.shadow_flags & NOT_FILLED) != 0)
+        self._no_trade: BoolArray = self._unfilled & ~has_real_trade(ledger)
         self._entry, self._exit = _lifetimes(ledger)
         self._unknown = record.unknown_blockers
         self._agreement: float | None = None  # share of recorded verdicts that the replay gives
@@ -172,11 +184,14 @@ class _Report:
     ) -> tuple[GuardLine, BlockTest, int]:
         record, ledger = self.record, self.record.ledger
         # +1 where the guard lets in what would be out without it, -1 where it keeps something out.
-        change = record.taken.astype(np.float64) - without
+        whole = record.taken.astype(np.float64) - without
+        change = np.where(self._no_trade, 0.0, whole)
         rows = np.flatnonzero((change != 0) & self._matured)
         sign, entry = change[rows], self._entry[rows]
         values = sign * self._returns[rows]
         calendar = self._calendar(record.asked[kind.code] | (change != 0))
+        # Every doubtful fill gone well, or badly: what the middle did not fill counts too.
+        doubtful = np.flatnonzero((whole != 0) & (self._matured | self._unfilled))
         draws = {"count": self._count}
         test = total_test(values, entry, calendar, self._rng, **draws, level=self._level)
         per_signal = mean_estimate(values, entry, calendar, self._rng, **draws, level=self._level)
@@ -192,13 +207,22 @@ class _Report:
             value=test.estimate,
             value_per_signal=per_signal,
             value_money=self._money(values, ledger.size[rows], entry, calendar),
-            value_optimistic=_bound(sign, ledger.shadow_optimistic[rows], values),
-            value_pessimistic=_bound(sign, ledger.shadow_pessimistic[rows], values),
+            value_optimistic=self._bound(whole, doubtful, ledger.shadow_optimistic),
+            value_pessimistic=self._bound(whole, doubtful, ledger.shadow_pessimistic),
             added_count=int(np.count_nonzero(change < 0)),
             removed_count=int(np.count_nonzero(change > 0)),
             note=self._notes(kind, line, change, changed - rows.size, test.estimate),
         )
         return done, test, 2 if calendar is None else max(2, calendar.length // calendar.block)
+
+    def _bound(self, sign: FloatArray, rows: IntArray, bounds: FloatArray) -> float | None:
+        """The value with these results instead, where they are known; None without any result."""
+        if not rows.size:
+            return None
+        told, plain = bounds[rows], np.where(self._matured[rows], self._returns[rows], 0.0)
+        with np.errstate(invalid="ignore"):
+            sound = np.abs(told) <= RETURN_MAX
+        return float((sign[rows] * np.where(sound, told, plain)).sum())
 
     def _not_identifiable(self, kind: GuardKind, added: BoolArray, without: BoolArray) -> str:
         """Why the record cannot tell what would be without the guard; "" = it can."""
@@ -245,7 +269,7 @@ class _Report:
             notes.append(f"{', '.join(silent)} never blocked and is taken not to")
         if not kind.is_stateful:
             notes.append(self._shapley_note)
-        return _joined(*notes)
+        return joined_notes(*notes)
 
     def _calendar(self, rows: BoolArray) -> BlockCalendar | None:
         rows = rows & self._matured
@@ -299,22 +323,10 @@ class _Report:
         )
 
 
-def _bound(sign: FloatArray, bounds: FloatArray, values: FloatArray) -> float | None:
-    """The value with these results instead, where they are known; None without any result."""
-    if not values.size:
-        return None
-    return float(np.where(np.isfinite(bounds), sign * bounds, values).sum())
-
-
 def _lifetimes(ledger: Ledger) -> tuple[IntArray, IntArray]:
     """Entry and exit of each signal: simulated, else real, else the signal's own time; (n,)."""
-
-    def first(*times: IntArray) -> IntArray:
-        found = times[-1]
-        for each in reversed(times[:-1]):
-            found = np.where(each > 0, each, found)
-        return found
-
-    entry = first(ledger.shadow_entry_time_ns, ledger.real_entry_time_ns, ledger.signal_time_ns)
-    leaving = first(ledger.shadow_exit_time_ns, ledger.real_exit_time_ns, entry)
+    entry = first_known(
+        ledger.shadow_entry_time_ns, ledger.real_entry_time_ns, ledger.signal_time_ns
+    )
+    leaving = first_known(ledger.shadow_exit_time_ns, ledger.real_exit_time_ns, entry)
     return entry, np.maximum(entry, leaving)

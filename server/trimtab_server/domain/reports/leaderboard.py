@@ -3,21 +3,27 @@
 The best of twenty strategies without skill looks significant two times out of three. So a line
 stands out only when its p-value holds after all lines were looked at (Benjamini and Yekutieli:
 lines share markets, so any dependence is allowed), and when its Sharpe ratio lies above what the
-best of all tries would show without skill, those of the past and of notebooks included. Rare large
-losses hide in short records: a line whose days are skewed by them stands out only after Cochran's
-rule (`skill.periods_for_skew`); sold insurance without any edge did in 22 % of worlds before.
+best of all tries would show without skill, those of the past and of notebooks included. The
+interval of its mean has to lie above zero as well, also with every real position that is still open
+taken to end badly: who closes winners and holds losers has no losses to show. Rare large losses
+hide in short records: a line whose days are skewed by them stands out only after Cochran's rule
+(`skill.periods_for_skew`); sold insurance without any edge did in 22 % of worlds before.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
+from trimtab_server.domain.ledger.cohorts import last_time
 from trimtab_server.domain.ledger.columns import APPROVED, CodeArray, Ledger, ResultStatus
 from trimtab_server.domain.ledger.trades import (
+    RETURN_MAX,
     Mask,
     Trades,
+    first_known,
     has_real_trade,
     has_shadow_trade,
     joined_trades,
@@ -26,13 +32,19 @@ from trimtab_server.domain.ledger.trades import (
 )
 from trimtab_server.domain.reports.performance import Judgement, Performance, judgement
 from trimtab_server.domain.reports.slices import Groups
-from trimtab_server.domain.statistics.block_sums import block_calendar, outcomes_needed
+from trimtab_server.domain.statistics.block_sums import (
+    block_calendar,
+    mean_estimate,
+    outcomes_needed,
+)
+from trimtab_server.domain.statistics.discoveries import student_factor
 from trimtab_server.domain.statistics.estimates import FloatArray, IntArray
 from trimtab_server.domain.statistics.sharpe import expected_max_sharpe, probabilistic_sharpe
 from trimtab_server.domain.statistics.skill import (
     adjusted_p_values,
     draws_wanted,
     mean_p_value,
+    p_value_wanted,
     periods_for_skew,
     shrunk_means,
 )
@@ -111,15 +123,14 @@ def leaderboard(
     tries = max(lines, trial_count) if groups.by_strategy else lines + trial_count
     tries = max(1, tries + undeclared_trial_count)
     trades, codes = _trades_of(ledger, groups.codes, basis)
-    order = np.argsort(codes, kind="stable")
-    ends = np.searchsorted(codes[order], chosen, side="right")
-    starts = np.searchsorted(codes[order], chosen, side="left")
     found = [
-        judgement(groups.names[group], trades.at(order[a:b]), rng, count=count, level=level)
-        for group, a, b in zip(chosen.tolist(), starts.tolist(), ends.tolist(), strict=True)
+        judgement(groups.names[group], trades.at(rows), rng, count=count, level=level)
+        for group, rows in zip(chosen.tolist(), _rows_by_group(codes, chosen), strict=True)
     ]
-    waiting = np.bincount(groups.codes[_is_open(ledger, basis)], minlength=len(groups.names))
-    made = _judged(found, signals[chosen], waiting[chosen], tries, rng)
+    waiting = np.flatnonzero(_is_open(ledger, basis))
+    board = _Board(ledger, basis, tries, level, rng)
+    still_open = [waiting[rows] for rows in _rows_by_group(groups.codes[waiting], chosen)]
+    made = board.judged(found, signals[chosen], still_open)
     return Leaderboard(tuple(_sorted(made)), tries, FALSE_DISCOVERY_RATE, tuple(notes))
 
 
@@ -138,80 +149,145 @@ def _trades_of(
     return trades, np.concatenate([codes[real], codes[simulated]])
 
 
+def _rows_by_group(codes: CodeArray, groups: IntArray) -> list[IntArray]:
+    """For each of the groups the positions of its codes, rising."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], groups, side="left")
+    ends = np.searchsorted(codes[order], groups, side="right")
+    return [order[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
 def _is_open(ledger: Ledger, basis: LeaderboardBasis) -> Mask:
-    """Signals that this basis would count if their position, or what simulates it, had ended."""
+    """Signals that this basis would count if their position, or what simulates it, had ended, and
+    all others of its age."""
     if basis is LeaderboardBasis.SHADOW:
         pending: Mask = ledger.shadow_status == ResultStatus.PENDING
-        return pending
+        return pending | (ledger.has_shadow & ~ledger.has_counted)
     real = ledger.real_status
     is_open: Mask = (real == ResultStatus.PENDING) | (real == ResultStatus.CENSORED)
     approved: Mask = ledger.action == APPROVED
     return is_open & approved
 
 
-def _judged(
-    found: list[Judgement],
-    signals: IntArray,
-    waiting: IntArray,
-    tries: int,
-    rng: np.random.Generator,
-) -> list[LeaderboardLine]:
-    p_values = _p_values(found, rng)
-    tested = np.isfinite(p_values)
-    q_values = np.full(p_values.size, np.nan)
-    q_values[tested] = adjusted_p_values(p_values[tested])
-    sure, deflated = _sharpe_probabilities(found, tries)
-    skew = np.array([float(each.record.moments.skew[0]) for each in found])
-    days = np.array([each.record.annual.effective_n for each in found])
-    wanted = periods_for_skew(skew)
+@dataclass(frozen=True, slots=True)
+class _Board:
+    """What it takes to judge lines. tries: that the deflated Sharpe ratio allows for."""
+
+    ledger: Ledger
+    basis: LeaderboardBasis
+    tries: int
+    level: float
+    rng: np.random.Generator
+
+    def judged(
+        self, found: list[Judgement], signals: IntArray, still_open: list[IntArray]
+    ) -> list[LeaderboardLine]:
+        """The lines. still_open: for each the rows of signals that it would count if they ended."""
+        p_values = _p_values(found, self.rng)
+        tested = np.isfinite(p_values)
+        q_values = np.full(p_values.size, np.nan)
+        q_values[tested] = adjusted_p_values(p_values[tested])
+        discovered = int(np.count_nonzero(q_values[tested] <= FALSE_DISCOVERY_RATE))
+        wanted = p_value_wanted(int(np.count_nonzero(tested)), discovered, FALSE_DISCOVERY_RATE)
+        sure, deflated = _sharpe_probabilities(found, self.tries)
+        shrunk = _shrunk(found)
+        result = []
+        for k, each in enumerate(found):
+            q, opened = float(q_values[k]), still_open[k]
+            passed = q <= FALSE_DISCOVERY_RATE
+            stands = bool(passed and deflated[k] >= DEFLATED_SHARPE_MIN)
+            reasons = list(self._doubts(each, opened)) if stands else []
+            result.append(
+                LeaderboardLine(
+                    name=each.performance.name,
+                    signal_count=int(signals[k]),
+                    performance=each.performance,
+                    shrunk_mean_return=_told(shrunk[k]),
+                    probabilistic_sharpe=_told(sure[k]),
+                    deflated_sharpe=_told(deflated[k]),
+                    p_value=_told(p_values[k]),
+                    q_value=_told(q),
+                    significant=stands and not reasons,
+                    outcomes_needed=self._outcomes_needed(each, 1.0 if passed else wanted),
+                    note=self._note(each, float(deflated[k]), opened.size, reasons),
+                )
+            )
+        return result
+
+    def _doubts(self, each: Judgement, opened: IntArray) -> Iterator[str]:
+        """Why a line does not stand out although its p-value and Sharpe ratio would let it."""
+        mean = each.performance.mean_return
+        if mean.decided_sign <= 0:
+            yield "the interval of its mean holds zero"
+        moments, days = each.record.moments, each.record.annual.effective_n
+        short = math.ceil(float(periods_for_skew(moments.skew)[0]) - days)
+        if short > 0:
+            yield f"losses are rare and large: about {short} more days until so good a mean counts"
+        if self.basis is LeaderboardBasis.REAL and opened.size:
+            trades, entry = each.trades, self._entry_ns(opened)
+            values = np.concatenate([trades.returns, self._bad_ends(trades, opened)])
+            entries = np.concatenate([trades.entry_ns, entry])
+            calendar = block_calendar(trades.entry_ns, trades.exit_ns)
+            filled = mean_estimate(values, entries, calendar, self.rng, level=self.level)
+            if filled.decided_sign <= 0:
+                yield f"it would not stand out if the {opened.size} still open ended badly"
+
+    def _entry_ns(self, rows: IntArray) -> IntArray:
+        return first_known(self.ledger.real_entry_time_ns[rows], self.ledger.signal_time_ns[rows])
+
+    def _bad_ends(self, trades: Trades, rows: IntArray) -> FloatArray:
+        """Returns of open positions that end badly, shape of rows: as large a loss as the largest
+        result of a closed one, larger by the square root of how much longer it is held already than
+        any of them was; or what its simulation lost, where that is more."""
+        held = np.maximum(last_time(self.ledger) - self._entry_ns(rows), 0)
+        longest = max(1, int((trades.exit_ns - trades.entry_ns).max()))
+        bad = -float(np.abs(trades.returns).max()) * np.sqrt(np.maximum(held / longest, 1.0))
+        told = self.ledger.shadow_pessimistic[rows]
+        known = np.isfinite(told) & self.ledger.has_shadow[rows]
+        return np.maximum(np.where(known & (told < bad), told, bad), -RETURN_MAX)
+
+    def _outcomes_needed(self, each: Judgement, p_value: float) -> int | None:
+        """Outcomes until the mean's sign would be settled at this one-sided p-value too."""
+        mean, trades = each.performance.mean_return, each.trades
+        calendar = block_calendar(trades.entry_ns, trades.exit_ns)
+        if calendar is None or mean.decided_sign < 0:
+            return None
+        blocks = max(2, calendar.length // calendar.block)
+        factor = max(1.0, student_factor(self.level, min(1.0, 2 * p_value), blocks))
+        return outcomes_needed(mean, width_factor=factor)
+
+    def _note(
+        self, each: Judgement, deflated: float, open_count: int, reasons: Sequence[str]
+    ) -> str:
+        made = each.performance
+        notes = [made.mean_return.note]
+        if 0 < made.simulated_count < made.trade_count:
+            notes.append(f"{made.simulated_count} of {made.trade_count} results are simulated")
+        elif made.simulated_count and self.basis is LeaderboardBasis.REAL:
+            notes.append(f"all {made.trade_count} results are simulated: none is real")
+        if not made.mean_return.note and not np.isfinite(deflated):
+            notes.append(f"Sharpe ratio: {made.sharpe_ratio.note or 'undefined'}")
+        if open_count and self.basis is LeaderboardBasis.REAL:
+            notes.append(f"still open: {open_count}; fast exits weigh too much until they end")
+        elif open_count:
+            notes.append(f"not counted before all of their age have ended: {open_count}")
+        return "; ".join(note for note in (*notes, *reasons) if note)
+
+
+def _shrunk(found: list[Judgement]) -> FloatArray:
+    """Mean returns drawn towards what all lines share, NaN where that is not known."""
     errors = np.array([np.nan if each.mean_error is None else each.mean_error for each in found])
-    shrunk = np.full(errors.size, np.nan)
-    known = np.isfinite(errors)
     means = np.array([each.performance.mean_return.value or 0.0 for each in found])
+    known = np.isfinite(errors)
+    shrunk = np.full(errors.size, np.nan)
     drawn = shrunk_means(means[known], errors[known])
     if drawn is not None:
         shrunk[known] = drawn
-    result = []
-    for k, each in enumerate(found):
-        mean = each.performance.mean_return
-        stands = bool(q_values[k] <= FALSE_DISCOVERY_RATE and deflated[k] >= DEFLATED_SHARPE_MIN)
-        short = math.ceil(wanted[k] - days[k]) if stands else 0
-        result.append(
-            LeaderboardLine(
-                name=each.performance.name,
-                signal_count=int(signals[k]),
-                performance=each.performance,
-                shrunk_mean_return=_told(shrunk[k]),
-                probabilistic_sharpe=_told(sure[k]),
-                deflated_sharpe=_told(deflated[k]),
-                p_value=_told(p_values[k]),
-                q_value=_told(q_values[k]),
-                significant=stands and short <= 0,
-                outcomes_needed=outcomes_needed(mean),
-                note=_note(each, deflated[k], short, int(waiting[k])),
-            )
-        )
-    return result
+    return shrunk
 
 
 def _told(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _note(each: Judgement, deflated: float, short_days: int, open_count: int) -> str:
-    made = each.performance
-    notes = [made.mean_return.note]
-    if 0 < made.simulated_count < made.trade_count:
-        notes.append(f"{made.simulated_count} of {made.trade_count} results are simulated")
-    if not made.mean_return.note and not np.isfinite(deflated):
-        notes.append(f"Sharpe ratio: {made.sharpe_ratio.note or 'undefined'}")
-    if open_count:
-        notes.append(f"still open: {open_count}; fast exits weigh too much until they end")
-    if short_days > 0:
-        notes.append(
-            f"losses are rare and large: about {short_days} more days until so good a mean counts"
-        )
-    return "; ".join(note for note in notes if note)
 
 
 def _p_values(found: list[Judgement], rng: np.random.Generator) -> FloatArray:

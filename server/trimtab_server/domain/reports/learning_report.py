@@ -2,6 +2,8 @@
 
 A finding is said only with its number and interval, and only where it holds after all guards, or
 all strategies, were looked at. What is not known yet is a finding too, with what it still needs.
+That two things agree is a finding as well: only an interval within a stated margin says so.
+Each part has the numbers that it has as a report of its own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,13 +20,18 @@ from trimtab_server.domain.reports.opportunity import (
     blocked_opportunity_cost,
 )
 from trimtab_server.domain.reports.performance import PerformanceComparison, performance_comparison
+from trimtab_server.domain.reports.questions import ReportKind
 from trimtab_server.domain.reports.slices import SliceField, field_groups
+from trimtab_server.domain.statistics.chance import part_rng
 from trimtab_server.domain.statistics.estimates import Estimate
 from trimtab_server.domain.statistics.skill import adjusted_p_values
 
 FINDINGS_PER_KIND_MAX = 5
 _P_VALUE_FLOOR = 5e-4  # of the fewest resamples that a p-value of the leaderboard is made of
-_GAP_SHOWN = 0.02
+_GAP_SHOWN = 0.01
+SIMULATION_MARGIN = 0.001
+"""Simulated results agree with real ones when the whole interval of their mean difference lies
+within so much, in stakes: about what a liquid share costs to trade both ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +53,13 @@ def learning_report(
     level: float = 0.95,
 ) -> LearningReport:
     """The report on these signals. trial_count: strategies that the log has ever seen."""
-    comparison = performance_comparison(ledger, rng, level)
     settled = settled_ledger(ledger)
-    blocked = blocked_opportunity_cost(settled, rng, level)
-    guards = guard_lines(settled, rng, level=level)
+    comparison = performance_comparison(settled, part_rng(rng, ReportKind.COMPARISON), level)
+    blocked = blocked_opportunity_cost(settled, part_rng(rng, ReportKind.OPPORTUNITY), level)
+    guards = guard_lines(settled, part_rng(rng, ReportKind.GUARDS), level=level)
     groups = field_groups(ledger, SliceField.STRATEGY)
-    board = leaderboard(settled, groups, rng, trial_count=trial_count, level=level)
+    for_board = part_rng(rng, ReportKind.LEADERBOARD)
+    board = leaderboard(settled, groups, for_board, trial_count=trial_count, level=level)
     counts = ledger_counts(ledger)
     return LearningReport(
         comparison=comparison,
@@ -122,7 +130,7 @@ def _of_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
     yield from _first(
         [
             f"Guard {line.guard} costs more than it saves: its value is {_stakes(line.value)}"
-            f" over {line.matured_count:,} signals that it alone decided."
+            f" over {line.matured_count:,} signals that would go another way without it."
             for line in sorted(by_effect[GuardEffect.COSTS], key=cost)
         ],
         "more guards cost more than they save.",
@@ -130,7 +138,7 @@ def _of_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
     yield from _first(
         [
             f"Guard {line.guard} helps: its value is {_stakes(line.value)}"
-            f" over {line.matured_count:,} signals that it alone decided."
+            f" over {line.matured_count:,} signals that would go another way without it."
             for line in sorted(by_effect[GuardEffect.HELPS], key=cost, reverse=True)
         ],
         "more guards help.",
@@ -225,8 +233,13 @@ def _of_simulation(comparison: PerformanceComparison) -> Iterator[str]:
         yield "No signal has both a real and a simulated result: the simulation is untested here."
     elif error.low is None or error.high is None:
         yield (
-            f"Real minus simulated return is {_percent(error)} on {error.n:,} signals: too few to"
-            " say how far the simulation can be trusted."
+            f"Real minus simulated return is {_percent(error)} on {error.n:,} signals: how far the"
+            f" simulation can be trusted cannot be said ({error.note})."
+        )
+    elif max(-error.low, error.high) <= SIMULATION_MARGIN:
+        yield (
+            f"Simulated results agree with real ones to within {SIMULATION_MARGIN:.1%} on average:"
+            f" the difference is {_percent(error)} on {error.n:,} signals."
         )
     elif error.decided_sign:
         word = "too low" if error.decided_sign > 0 else "too high"
@@ -236,8 +249,8 @@ def _of_simulation(comparison: PerformanceComparison) -> Iterator[str]:
         )
     else:
         yield (
-            f"Simulated results agree with real ones: the difference is {_percent(error)} on"
-            f" {error.n:,} signals."
+            f"Whether simulated results agree with real ones to within {SIMULATION_MARGIN:.1%} is"
+            f" open: the difference is {_percent(error)} on {error.n:,} signals."
         )
     effect = comparison.selection_effect
     if effect.decided_sign:
@@ -247,12 +260,17 @@ def _of_simulation(comparison: PerformanceComparison) -> Iterator[str]:
 
 def _of_win_rates(comparison: PerformanceComparison) -> Iterator[str]:
     closed, matured = comparison.closed_win_rate.value, comparison.matured_win_rate.value
-    if closed is None or matured is None or abs(closed - matured) < _GAP_SHOWN:
+    gap = comparison.holding_gap_s
+    if closed is None or matured is None or not gap.decided_sign:
         return
-    word = "low" if closed < matured else "high"
+    # Who is held longer is missing among the closed.
+    if (matured - closed) * gap.decided_sign < _GAP_SHOWN:
+        return
+    word, longer = ("low", "longer") if gap.decided_sign > 0 else ("high", "shorter")
     yield (
         f"The win rate of closed trades ({closed:.1%}) is too {word}: of the signals that are old"
-        f" enough, {matured:.1%} won."
+        f" enough, {matured:.1%} won. Winners are held {longer} than losers, by"
+        f" {_with_range(gap, 1 / 3600, 'h')}."
     )
 
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from trimtab_server.domain.ledger.columns import BLOCK, BLOCKED, Ledger
 from trimtab_server.domain.ledger.trades import Mask, has_shadow_trade, shadow_trades
-from trimtab_server.domain.reports.performance import known_sum, within
+from trimtab_server.domain.reports.performance import known_sum
 from trimtab_server.domain.statistics.block_sums import (
     block_calendar,
     mean_estimate,
     outcomes_needed,
     total_estimate,
 )
-from trimtab_server.domain.statistics.estimates import Estimate
+from trimtab_server.domain.statistics.estimates import Estimate, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def blocked_opportunity_cost(
     rate = mean_estimate((trades.returns > 0).astype(np.float64), entry, calendar, rng, level=level)
     return BlockedOpportunityCost(
         blocked_count=int(np.count_nonzero(blocked)),
-        matured_count=int(np.count_nonzero(blocked & ledger.has_shadow)),
+        matured_count=int(np.count_nonzero(blocked & ledger.has_counted)),
         missed_profit=within(total_estimate(gain, entry, calendar, rng, level=level), 0.0, None),
         avoided_loss=within(total_estimate(loss, entry, calendar, rng, level=level), 0.0, None),
         net_opportunity_cost=net,

@@ -29,7 +29,7 @@ from trimtab_server.domain.statistics.block_sums import (
     mean_difference,
     mean_estimate,
 )
-from trimtab_server.domain.statistics.estimates import Estimate, FloatArray, undefined
+from trimtab_server.domain.statistics.estimates import Estimate, FloatArray, undefined, within
 from trimtab_server.domain.statistics.sharpe import Moments, SharpeSums, moments, sharpe_error
 
 DAYS_PER_YEAR = 365
@@ -143,14 +143,6 @@ def judgement(
     return Judgement(made, trades, mean.error, record)
 
 
-def within(estimate: Estimate, low: float, high: float | None) -> Estimate:
-    """The same with bounds that the number cannot leave."""
-    if estimate.low is None or estimate.high is None:
-        return estimate
-    top = estimate.high if high is None else min(max(estimate.high, low), high)
-    return replace(estimate, low=max(estimate.low, low), high=top)
-
-
 def known_sum(money: FloatArray) -> float | None:
     """Sum of money, shape (m,); None where any of it is not known, or there is none."""
     total = float(money.sum()) if money.size else float("nan")
@@ -235,7 +227,10 @@ def _annualised(daily: Estimate) -> Estimate:
 
 @dataclass(frozen=True, slots=True)
 class PerformanceComparison:
-    """Real beside simulated; see the message of the same name in the contract."""
+    """Real beside simulated; see the message of the same name in the contract.
+
+    holding_gap_s: how much longer winners were held than losers; see `WinRates`.
+    """
 
     real: Performance
     real_simulated: Performance
@@ -245,6 +240,7 @@ class PerformanceComparison:
     closed_win_rate: Estimate
     matured_win_rate: Estimate
     competing_risks_win_rate: Estimate
+    holding_gap_s: Estimate
     win_holding_s: float | None
     loss_holding_s: float | None
 
@@ -256,7 +252,8 @@ def performance_comparison(
 
     Simulated results are compared with simulated ones only: the selection effect is the mean of the
     approved minus the mean of all. Real minus simulated is the simulation's error, on signals that
-    have both.
+    have both. ledger: a settled one (`cohorts.settled_ledger`), or fast exits weigh too much; win
+    rates look at all results of it, those that are not counted as well.
     """
     approved = ledger.action == APPROVED
     everything = np.ones(len(ledger), dtype=bool)
@@ -295,6 +292,7 @@ def performance_comparison(
         closed_win_rate=rates.closed,
         matured_win_rate=rates.matured,
         competing_risks_win_rate=rates.competing_risks,
+        holding_gap_s=rates.holding_gap_s,
         win_holding_s=rates.win_holding_s,
         loss_holding_s=rates.loss_holding_s,
     )

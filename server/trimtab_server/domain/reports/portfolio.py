@@ -125,21 +125,6 @@ class PortfolioRules:
         return bool(self.guards) or any(each is not None for each in limits)
 
 
-def recorded_rules(ledger: Ledger, without: Collection[int] = ()) -> PortfolioRules:
-    """All recorded guards that can be replayed, but for those of these codes."""
-    codes = (kind.code for kind in guard_kinds(ledger) if kind.is_replayed)
-    return PortfolioRules({code: None for code in codes if code not in without})
-
-
-def replayed(ledger: Ledger, wanted: BoolArray, rules: PortfolioRules) -> BoolArray:
-    """Which of the wanted signals the rules let in, in the order of their decisions, shape (n,).
-
-    wanted: shape (n,), what everything but the rules allows. For many replays of one ledger make
-    one `Portfolio`. Raises ValueError for another shape.
-    """
-    return Portfolio(ledger).replayed(wanted, rules)
-
-
 class Portfolio:
     """A ledger made ready for many replays: its columns are read and sorted once. Keeps about 200
     bytes a signal, and what the rules of the last replay came to."""
@@ -150,7 +135,9 @@ class Portfolio:
         self._last: tuple[PortfolioRules, Bounds] | None = None
 
     def replayed(self, wanted: BoolArray, rules: PortfolioRules) -> BoolArray:
-        """See the function of the same name."""
+        """Which of the wanted signals the rules let in, in the order of their decisions, shape
+        (n,). wanted: shape (n,), what everything but the rules allows. Raises ValueError for
+        another shape."""
         if wanted.shape != (len(self.ledger),):
             raise ValueError(f"wanted must be of shape ({len(self.ledger)},), not {wanted.shape}")
         if not rules.binds:

@@ -26,9 +26,7 @@ from trimtab_server.domain.reports.portfolio_replay import (
     segments,
     units,
 )
-
-NOT_FILLED = 8
-"""The bit of shadow_flags of a passive entry that was not filled."""
+from trimtab_server.domain.shadow.result import NOT_FILLED
 
 POSITION_FRACTION = 0.05
 """Size of a position whose own is not known, as a fraction of equity."""

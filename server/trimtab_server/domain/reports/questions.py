@@ -122,11 +122,13 @@ class SweepScenario(NamedTuple):
 
 
 class SweepPart(NamedTuple):
-    """Compute scenarios on what the file `path` holds. Answered by the results' bytes."""
+    """Compute scenarios on what the file `path` holds. sweep_count: scenarios of the whole sweep.
+    Answered by the results' bytes."""
 
     path: str
     level: float
     scenarios: tuple[SweepScenario, ...]
+    sweep_count: int
 
 
 class WorldsJob(NamedTuple):

@@ -23,15 +23,16 @@ from trimtab_server.domain.ledger.trades import (
 from trimtab_server.domain.reports.guard_records import BoolArray
 from trimtab_server.domain.reports.performance import Performance, performance
 from trimtab_server.domain.reports.portfolio import Identifiability
-from trimtab_server.domain.reports.portfolio_history import NOT_FILLED
 from trimtab_server.domain.reports.scenario_trades import Choices, Selection
 from trimtab_server.domain.reports.scenarios import CostChange, Plan, Scenario, plan
+from trimtab_server.domain.shadow.result import NOT_FILLED
 from trimtab_server.domain.statistics.block_sums import (
     BlockCalendar,
     block_calendar,
     outcomes_needed,
     total_estimate,
 )
+from trimtab_server.domain.statistics.discoveries import student_factor
 from trimtab_server.domain.statistics.estimates import Estimate, FloatArray, IntArray, undefined
 
 OVERLAP_LOW = 0.5
@@ -58,6 +59,7 @@ class ScenarioResult:
     identifiability: Identifiability
     reasons: tuple[str, ...]
     outcomes_needed: int | None
+    difference_at_once: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,22 @@ def _in_exit_order(trades: Trades, rows: IntArray) -> _Results:
     return _Results(rows[order], ordered, block_calendar(ordered.entry_ns, ordered.exit_ns))
 
 
+def _at_once(difference: Estimate, count: int, calendar: BlockCalendar | None) -> Estimate:
+    """The same with an interval that holds for so many at once: Bonferroni's, by Student's t, since
+    no number of resamples that one waits for tells so rare a share of them."""
+    value, low, high = difference.value, difference.low, difference.high
+    if count < 2 or calendar is None or value is None or low is None or high is None:
+        return difference
+    blocks = max(2, calendar.length // calendar.block)
+    factor = student_factor(difference.level, (1 - difference.level) / count, blocks)
+    return replace(
+        difference,
+        low=value + (low - value) * factor,
+        high=value + (high - value) * factor,
+        method=f"{difference.method}; for {count:,} scenarios at once (Bonferroni)",
+    )
+
+
 class WhatIf:
     """A ledger made ready for many scenarios: what they share is worked out once.
 
@@ -109,7 +127,7 @@ class WhatIf:
 
     def totals(self, scenario: Scenario) -> ScenarioTotals | None:
         """What the scenario comes to in simulated results, without intervals or a comparison: for
-        looking over large grids. None where the record cannot tell. Raises as `scenario_result`."""
+        looking over large grids. None where the record cannot tell. Raises as `result`."""
         asked = plan(scenario)
         selection = self._choices.selection(asked, self._predictions)
         if selection.obstacles:
@@ -131,15 +149,30 @@ class WhatIf:
         return ScenarioTotals(count, total, total / count, float(peak.max()))
 
     def result(
-        self, scenario: Scenario, rng: np.random.Generator, *, level: float = 0.95
+        self,
+        scenario: Scenario,
+        rng: np.random.Generator,
+        *,
+        level: float = 0.95,
+        sweep_count: int | None = None,
     ) -> ScenarioResult:
-        """See `scenario_result`."""
+        """What the scenario comes to beside what really happened. sweep_count: scenarios of the
+        sweep that this one belongs to, itself included; None = it was asked for alone.
+
+        The same ledger, scenario and seed give the same answer. What the record cannot tell is
+        NOT_IDENTIFIABLE, without a value and with reasons; too little data gives no interval and
+        says how much is missing. Raises InvalidScenario for guards and models that the ledger does
+        not know, limits on guards that told nothing to hold against them, and changes that
+        contradict each other.
+        """
         asked = plan(scenario)
         selection = self._choices.selection(asked, self._predictions)
         # One generator each: what one number draws does not move another one's interval.
         for_actual, for_scenario, for_difference, for_money = rng.spawn(4)
         if selection.obstacles:
-            return self._untold(scenario, selection, for_actual, level)
+            told = self._untold(scenario, selection, for_actual, level)
+            at_once = None if sweep_count is None else told.difference
+            return replace(told, difference_at_once=at_once)
         sides = self._sides(asked, selection)
         results, calendar = sides.results, sides.results.calendar
         difference: Estimate = undefined(0, "no changed trade has a result yet", level)
@@ -172,6 +205,9 @@ class WhatIf:
             ),
             reasons=(*self._reasons(asked, sides), *selection.reasons),
             outcomes_needed=outcomes_needed(difference),
+            difference_at_once=(
+                None if sweep_count is None else _at_once(difference, sweep_count, calendar)
+            ),
         )
 
     def _sides(self, asked: Plan, selection: Selection) -> "_Sides":
@@ -336,21 +372,3 @@ class _Sides:
             change(results.trades.pnl, self.other.pnl),
             results.trades.entry_ns[rows],
         )
-
-
-def scenario_result(
-    ledger: Ledger,
-    scenario: Scenario,
-    rng: np.random.Generator,
-    *,
-    level: float = 0.95,
-    predictions: Predictions | None = None,
-) -> ScenarioResult:
-    """What the scenario comes to beside what really happened; for many make one `WhatIf`.
-
-    The same ledger, scenario and seed give the same answer. What the record cannot tell is
-    NOT_IDENTIFIABLE, without a value and with reasons; too little data gives no interval and says
-    how much is missing. Raises InvalidScenario for guards and models that the ledger does not know,
-    limits on guards that told nothing to hold against them, and changes that contradict each other.
-    """
-    return WhatIf(ledger, predictions).result(scenario, rng, level=level)

@@ -86,6 +86,8 @@ class ShadowBook:
         """Signals that were not followed, because too many were."""
         self.late_bar_count = 0
         """Bars and ticks that came after a newer one of their symbol."""
+        self.corrected_bar_count = 0
+        """Corrections of bars and ticks: what was followed along the first ones stays."""
         self._takers: dict[type, Callable[[Any], None]] = {
             BarFact: self._take_price,
             TickFact: self._take_price,
@@ -124,6 +126,7 @@ class ShadowBook:
 
     def _take_price(self, fact: BarFact | TickFact) -> None:
         if fact.corrects_id:
+            self.corrected_bar_count += 1
             return
         states = self._states.get(fact.symbol) or self._new_states(fact.symbol)
         is_late = False
@@ -366,15 +369,10 @@ class ShadowBook:
 
     def dump(self) -> bytes:
         """All that is known, as `load` reads it: JSON, then the arrays' bytes."""
-        return dumped(
-            Saved(
-                self._model.version,
-                (self._clock_ns, self.unfollowed_count, self.late_bar_count),
-                self._states,
-                self._followed,
-            ),
-            self._dtype,
-        )
+        counts = (self.unfollowed_count, self.late_bar_count, self.corrected_bar_count)
+        numbers = (self._clock_ns, *counts)
+        saved = Saved(self._model.version, numbers, self._states, self._followed)
+        return dumped(saved, self._dtype)
 
     @classmethod
     def load(cls, model: FillModel, pending_max: int, blob: bytes) -> "ShadowBook":
@@ -382,7 +380,8 @@ class ShadowBook:
         another fill model: its results would be neither the one's nor the other's."""
         book = cls(model, pending_max)
         saved = loaded(blob, model.version, book._dtype)
-        book._clock_ns, book.unfollowed_count, book.late_bar_count = saved.numbers
+        book._clock_ns, book.unfollowed_count, *counts = saved.numbers
+        book.late_bar_count, book.corrected_bar_count = counts
         book._states, book._followed = saved.states, saved.followed
         for states in book._states.values():
             book._state_count += len(states)

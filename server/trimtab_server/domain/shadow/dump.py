@@ -12,14 +12,15 @@ from trimtab_server.domain.shadow.outcomes import Identity
 from trimtab_server.domain.shadow.rows import ROW
 from trimtab_server.domain.shadow.state import SymbolState, Waiting
 
-_FORMAT = "shadow-book-1"
+_FORMAT = "shadow-book-2"
 
 
 class Saved(NamedTuple):
-    """What a dump holds. numbers: clock, unfollowed and late counts."""
+    """What a dump holds. numbers: clock; unfollowed, late and
+    corrected counts."""
 
     version: str
-    numbers: tuple[int, int, int]
+    numbers: tuple[int, int, int, int]
     states: dict[str, list[SymbolState]]
     followed: dict[int, tuple[Identity, SymbolState]]
 

@@ -11,7 +11,14 @@ from trimtab_server.domain.ledger.columns import IntArray
 from trimtab_server.domain.shadow.fill_model import Age, FillModel
 from trimtab_server.domain.shadow.result import MAKER
 from trimtab_server.domain.shadow.rows import Block
-from trimtab_server.domain.shadow.state import NEVER_NS, NO_ROW, Lives, SymbolState, Waiting
+from trimtab_server.domain.shadow.state import (
+    NEVER_NS,
+    NO_ROW,
+    NOT_SETTLED,
+    Lives,
+    SymbolState,
+    Waiting,
+)
 
 # Rows that are kept for a signal that has not entered: its wait is over then.
 WAIT_ROWS_MAX = 65_536
@@ -19,7 +26,8 @@ WAIT_ROWS_MAX = 65_536
 
 class Entry(NamedTuple):
     """row: position among the rows that are kept. at_open: at its open, else at its close or, as
-    maker, somewhere in it. price: in the units of the rows. since_ns: not known before."""
+    maker, somewhere in it; is_whole: all of that bar came after the order. price: in the units of
+    the rows. since_ns: not known before."""
 
     row: int
     at_open: bool
@@ -27,6 +35,7 @@ class Entry(NamedTuple):
     is_maker: bool = False
     is_doubtful: bool = False
     since_ns: int = 0
+    is_whole: bool = False
 
 
 class Missed(NamedTuple):
@@ -143,7 +152,7 @@ def _passive(
             # An order that is better than the market when it opens gets the open.
             gain = max(0.0, waiting.side * (limit - opened)) if opened > 0 else 0.0
             price = limit - waiting.side * gain
-            return Entry(at, at_open=False, price=price, is_maker=True)
+            return Entry(at, at_open=False, price=price, is_maker=True, is_whole=is_whole)
         if beyond == 0 and touched is None:
             touched = at
     if not is_over:
@@ -151,10 +160,9 @@ def _passive(
     known_ns = max(over_ns, int(rows["seen"][first]))
     if touched is None:
         return Missed(waiting, is_censored=False, time_ns=known_ns, known_ns=known_ns)
-    price = _limit(rows, touched, waiting)
-    return Entry(
-        touched, at_open=False, price=price, is_maker=True, is_doubtful=True, since_ns=known_ns
-    )
+    price, is_whole = _limit(rows, touched, waiting), _is_whole(rows, touched, waiting, model)
+    found = Entry(touched, at_open=False, price=price, is_maker=True, is_whole=is_whole)
+    return found._replace(is_doubtful=True, since_ns=known_ns)
 
 
 def _limit(rows: Any, at: int, waiting: Waiting) -> float:
@@ -192,7 +200,7 @@ def new_lives(
     for name in _FROM_WAITING:
         lives[name] = [getattr(one, name) for one in those]
     price = np.array([entry.price for entry in how])
-    lives["entry"] = lives["highest"] = lives["lowest"] = price
+    lives["entry"] = price
     lives["is_doubtful"] = [entry.is_doubtful for entry in how]
     lives["since_ns"] = [entry.since_ns for entry in how]
     is_maker = np.array([entry.is_maker for entry in how])
@@ -215,9 +223,11 @@ def new_lives(
     below = np.where(is_long, lives["stop"], lives["target"])
     lives["high_limit"] = np.where(np.isnan(above), np.inf, above)
     lives["low_limit"] = np.where(np.isnan(below), -np.inf, below)
+    is_whole = np.array([entry.is_whole for entry in how])
+    _fill_own_bar(lives, rows, is_maker, is_whole)
     lives["logs"], lives["squares"] = rows["logs"], rows["squares"]
     # The row before is kept, unless there never was one.
-    before = position - at_open
+    before = position - (at_open | (is_maker & is_whole))
     coarse: Any = block.rows["coarse"][before]
     lives["coarse"] = np.where(before >= block.start[list(symbol)], coarse, 0)
     lives["paid"] = rows["paid"]
@@ -229,6 +239,30 @@ def new_lives(
 _FROM_WAITING = (
     *("key", "signal_ns", "side", "action", "confidence", "threshold", "is_calibrated", "spread"),
 )
+
+
+def _fill_own_bar(lives: Any, rows: Any, is_maker: Any, is_whole: Any) -> None:
+    """What the bar of a passive entry held: at the end of a bar that came whole after the order,
+    the way to a price beyond the limit led through the limit. So it lived through the worst of the
+    bar, and its stop was taken; whether the best, or anything of a bar that had begun before, came
+    before the entry nobody knows."""
+    side, price = lives["side"], lives["entry"]
+    is_long = side > 0
+    worst, best = (
+        np.where(is_long == is_low, rows["low"], rows["high"]) for is_low in (True, False)
+    )
+    lived = np.where(is_whole, worst, rows["close"])
+    is_lower = is_maker & (side * (price - lived) > 0)
+    lives["lowest"] = np.where(is_lower & is_long, lived, price)
+    lives["highest"] = np.where(is_lower & ~is_long, lived, price)
+    has_stop = is_maker & (side * (lives["stop"] - worst) >= 0)
+    has_target = is_maker & (side * (best - lives["target"]) >= 0)
+    # A barrier that the entry itself was beyond is left at its price.
+    stop = side * np.minimum(side * lives["stop"], side * price)
+    target = side * np.maximum(side * lives["target"], side * price)
+    lives["fill_stop"] = np.where(has_stop, stop, np.nan)
+    lives["fill_target"] = np.where(has_target, target, np.nan)
+    lives["is_stopped"] = has_stop & is_whole
 
 
 def _fill_size(
@@ -259,7 +293,7 @@ def _fill_ends(
     lives["horizon_from"], lives["age_from"] = begins[:, :count], begins[:, count:]
     lives["horizon_ns"], lives["age_ns"] = finishes[:, :count], finishes[:, count:]
     lives["is_open"], lives["is_left"] = True, True
-    lives["age_row"], lives["age_return"] = NO_ROW, np.nan
+    lives["age_row"], lives["age_return"] = NOT_SETTLED, np.nan
     due = [
         _due(one, model, entry_ns, time_ns)
         for one, entry_ns, time_ns in zip(those, entries_ns, times_ns, strict=True)

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 from trimtab_server.domain.ledger.columns import FloatArray, IntArray
-from trimtab_server.domain.shadow.barriers import BoolArray, RunningExtremes, barrier_exits
+from trimtab_server.domain.shadow.barriers import (
+    BarrierExits,
+    BoolArray,
+    RunningExtremes,
+    barrier_exits,
+)
 from trimtab_server.domain.shadow.fill_model import FillModel
 from trimtab_server.domain.shadow.result import (
     AMBIGUOUS,
@@ -23,15 +28,15 @@ from trimtab_server.domain.shadow.result import (
 )
 from trimtab_server.domain.shadow.rows import Block
 from trimtab_server.domain.shadow.segments import first_above, first_at_least
-from trimtab_server.domain.shadow.state import NEVER_NS, NO_ROW, Lives, set_next
+from trimtab_server.domain.shadow.state import NEVER_NS, NO_ROW, NOT_SETTLED, Lives, set_next
 
 
 @dataclass(slots=True)
 class Closings:
     """Shape (k,) each. life: position in the table. span: of the horizon, NO_ROW = the own life.
-    row: in the block; to_close: whether its close was lived to. price, optimistic: of the
-    exit, in the units of the rows. highest, lowest: while held, without the exit's own row where
-    its close was not lived to. rank: 0 = settled by a price, 1 = by the clock."""
+    row: in the block; to_close: whether its close was lived to. price, optimistic, pessimistic: of
+    the exit, in the units of the rows. highest, lowest: while held, without the exit's own row
+    where its close was not lived to. rank: 0 = settled by a price, 1 = by the clock."""
 
     life: IntArray
     span: IntArray
@@ -40,6 +45,7 @@ class Closings:
     to_close: BoolArray
     price: FloatArray
     optimistic: FloatArray
+    pessimistic: FloatArray
     highest: FloatArray
     lowest: FloatArray
     time_ns: IntArray
@@ -92,7 +98,7 @@ def advanced(these: Followed, model: FillModel, clock_ns: int) -> list[Closings]
     """What is settled of these lives as of the lane's clock. The table is brought up to date: ages
     and extremes, what is settled is no more open or left."""
     lives = these.lives
-    found = [_ended(these, model, clock_ns), _matured(these, clock_ns)]
+    found = [_ended(these, model, clock_ns), _matured(these, model, clock_ns)]
     everyone = np.arange(lives.size)
     lives["highest"], lives["lowest"] = these.extremes.through(
         everyone, these.stop - 1, lives["highest"], lives["lowest"]
@@ -143,19 +149,30 @@ def _over(these: Followed, is_left: BoolArray, end_ns: IntArray, clock_ns: int) 
     return np.nonzero(is_left & (end_ns < np.maximum(reach, clock_ns)[:, None]))
 
 
-def _matured(these: Followed, clock_ns: int) -> Closings | None:
+def _is_fresh(
+    these: Followed, found: _Settled, begin_ns: IntArray, end_ns: IntArray, model: FillModel
+) -> Any:
+    """Whether the price at the end of a span tells of it: one of its trading day, or not older than
+    a price may be missing. A symbol whose prices ended long before has no return over the span."""
+    is_of_day = (begin_ns != NO_ROW) & (found.row >= found.begin)
+    is_near = these.at("time", found.row) >= end_ns - model.censor_after_ns
+    return found.by_price | is_of_day | is_near
+
+
+def _matured(these: Followed, model: FillModel, clock_ns: int) -> Closings | None:
     """The horizons that are over, after the ages."""
     lives = these.lives
-    _age(these, clock_ns)
+    _age(these, model, clock_ns)
     life, span = _over(these, lives["is_left"], lives["horizon_ns"], clock_ns)
-    end_ns = lives["horizon_ns"][life, span]
-    found = _settled(these, life, lives["horizon_from"][life, span], end_ns, clock_ns)
+    begin_ns, end_ns = lives["horizon_from"][life, span], lives["horizon_ns"][life, span]
+    found = _settled(these, life, begin_ns, end_ns, clock_ns)
+    is_fresh = _is_fresh(these, found, begin_ns, end_ns, model)
     known = np.flatnonzero(found.by_price | found.by_clock)
     if not known.size:
         return None
     life, span, end_ns = life[known], span[known], end_ns[known]
     row, by_price = found.row[known], found.by_price[known]
-    has_price = row >= these.first[life]
+    has_price = (row >= these.first[life]) & is_fresh[known]
     price = np.where(has_price, these.at("close", row), np.nan)
     highest, lowest = these.extremes.through(
         life, row, lives["highest"][life], lives["lowest"][life]
@@ -171,6 +188,7 @@ def _matured(these: Followed, clock_ns: int) -> Closings | None:
         to_close=np.ones(life.size, dtype=np.bool_),
         price=price,
         optimistic=price,
+        pessimistic=price,
         highest=highest,
         lowest=lowest,
         time_ns=np.where(has_price, these.at("time", row), end_ns),
@@ -181,18 +199,18 @@ def _matured(these: Followed, clock_ns: int) -> Closings | None:
     )
 
 
-def _age(these: Followed, clock_ns: int) -> None:
+def _age(these: Followed, model: FillModel, clock_ns: int) -> None:
     """Notes the return at every age that is over."""
     lives = these.lives
-    life, age = _over(these, lives["age_row"] == NO_ROW, lives["age_ns"], clock_ns)
-    found = _settled(
-        these, life, lives["age_from"][life, age], lives["age_ns"][life, age], clock_ns
-    )
+    life, age = _over(these, lives["age_row"] == NOT_SETTLED, lives["age_ns"], clock_ns)
+    begin_ns, end_ns = lives["age_from"][life, age], lives["age_ns"][life, age]
+    found = _settled(these, life, begin_ns, end_ns, clock_ns)
+    is_fresh = _is_fresh(these, found, begin_ns, end_ns, model)
     known = np.flatnonzero(found.by_price | found.by_clock)
     life, age, row = life[known], age[known], found.row[known]
     moved = these.at("close", row) / lives["entry"][life] - 1
-    # Without a price since the entry it is the row before the first one: no new price.
-    number = row + these.shift[life]
+    # Without a price since the entry, or of late, it is the row before the first one: no new price.
+    number = np.where(is_fresh[known], row + these.shift[life], NO_ROW)
     lives["age_row"][life, age] = np.maximum(number, lives["first_row"][life] - 1)
     lives["age_return"][life, age] = lives["side"][life] * moved
 
@@ -243,14 +261,37 @@ def _due(these: Followed, model: FillModel, clock_ns: int) -> _Due:
     )
 
 
-def _ended(these: Followed, model: FillModel, clock_ns: int) -> Closings | None:
-    """The lives that are over: stop, target, planned end, or no more price."""
+def _exits(these: Followed) -> BarrierExits:
+    """Where barriers are touched; of a passive entry, the stop that its own bar reached behind
+    it."""
     lives, rows = these.lives, these.block.rows
-    due = _due(these, model, clock_ns)
     exits = barrier_exits(
         *(these.extremes, rows["open"], rows["high"], rows["low"]),
         *(lives["side"], lives["stop"], lives["target"]),
     )
+    at = np.flatnonzero(lives["is_open"] & lives["is_stopped"])
+    exits.row[at] = lives["entry_row"][at] - these.shift[at]
+    exits.price[at] = exits.optimistic[at] = lives["fill_stop"][at]
+    exits.is_stop[at], exits.is_ambiguous[at] = True, False
+    return exits
+
+
+def _bounds(of: Any, better: FloatArray, price: FloatArray) -> tuple[FloatArray, FloatArray, Any]:
+    """(optimistic, pessimistic, whether anything is in doubt) of lives, shape (k,): with the stop
+    and the target that the bar of a passive entry held, nobody knows whether before the entry."""
+    side, stop, target = of["side"], of["fill_stop"], of["fill_target"]
+    is_known = ~np.isnan(price)
+    optimistic = np.where(is_known, side * np.fmax(side * better, side * target), np.nan)
+    pessimistic = np.where(is_known, side * np.fmin(side * price, side * stop), np.nan)
+    is_doubtful = ~np.isnan(target) | (~np.isnan(stop) & ~of["is_stopped"])
+    return optimistic, pessimistic, is_known & is_doubtful
+
+
+def _ended(these: Followed, model: FillModel, clock_ns: int) -> Closings | None:
+    """The lives that are over: stop, target, planned end, or no more price."""
+    lives = these.lives
+    due = _due(these, model, clock_ns)
+    exits = _exits(these)
     by_barrier = exits.row < due.stop
     is_over = lives["is_open"] & (by_barrier | due.is_lost | (due.row < these.stop))
     life = np.flatnonzero(is_over)
@@ -269,6 +310,9 @@ def _ended(these: Followed, model: FillModel, clock_ns: int) -> Closings | None:
         lives["highest"][life],
         lives["lowest"][life],
     )
+    # Of the bar of a passive entry it lived through nothing but the way to the stop.
+    at_fill = by_barrier & lives["is_stopped"][life]
+    highest, lowest = (np.where(at_fill, lives["entry"][life], x) for x in (highest, lowest))
     # At the open is when the bar starts, but never before the entry.
     at_start = at_open | (by_barrier & (price == opened))
     start_ns = np.maximum(these.at("start", row), lives["entry_ns"][life])
@@ -279,6 +323,9 @@ def _ended(these: Followed, model: FillModel, clock_ns: int) -> Closings | None:
     lives["is_open"][life], lives["due_ns"][life] = False, NEVER_NS
     lives["high_limit"][life], lives["low_limit"][life] = np.inf, -np.inf
     by_stop = np.where(exits.is_stop[life], STOP_LOSS, TAKE_PROFIT)
+    better = np.where(by_barrier, exits.optimistic[life], price)
+    optimistic, pessimistic, is_ambiguous = _bounds(lives[life], better, price)
+    is_ambiguous |= by_barrier & exits.is_ambiguous[life]
     return Closings(
         life=life,
         span=np.full(life.size, NO_ROW),
@@ -286,14 +333,15 @@ def _ended(these: Followed, model: FillModel, clock_ns: int) -> Closings | None:
         row=row,
         to_close=to_close,
         price=price,
-        optimistic=np.where(by_barrier, exits.optimistic[life], price),
+        optimistic=optimistic,
+        pessimistic=pessimistic,
         highest=highest,
         lowest=lowest,
         time_ns=np.where(is_lost, due.known_ns[life], time_ns),
         known_ns=np.maximum(known_ns, lives["since_ns"][life]),
         rank=np.where(by_barrier, 0, due.rank[life]),
         reason=np.where(by_barrier, by_stop, np.where(is_lost, 0, TIME)),
-        flags=is_coarse * COARSE + (by_barrier & exits.is_ambiguous[life]) * AMBIGUOUS,
+        flags=is_coarse * COARSE + is_ambiguous * AMBIGUOUS,
     )
 
 
@@ -310,6 +358,8 @@ def delisted(these: Followed, clock_ns: int) -> Closings:
     has_plan = ~np.isnan(lives["stop"][everyone]) | ~np.isnan(lives["target"][everyone])
     is_coarse = is_own & has_plan & (these.at("coarse", row) > lives["coarse"][everyone])
     now_ns = np.full(count, clock_ns)
+    optimistic, pessimistic, is_doubtful = _bounds(lives[everyone], price, price)
+    _age_all(these)
     lives["is_open"], lives["is_left"] = False, False
     return Closings(
         life=everyone,
@@ -318,12 +368,25 @@ def delisted(these: Followed, clock_ns: int) -> Closings:
         row=row,
         to_close=np.ones(count, dtype=np.bool_),
         price=price,
-        optimistic=price,
+        optimistic=np.where(is_own, optimistic, price),
+        pessimistic=np.where(is_own, pessimistic, price),
         highest=lives["highest"][everyone],
         lowest=lives["lowest"][everyone],
         time_ns=now_ns,
         known_ns=now_ns,
         rank=np.ones(count, dtype=np.int64),
         reason=np.where(is_own, END_OF_DATA, 0),
-        flags=is_coarse * COARSE,
+        flags=is_coarse * COARSE + (is_own & is_doubtful) * AMBIGUOUS,
     )
+
+
+def _age_all(these: Followed) -> None:
+    """Notes the last price at every age that is left: there will be no other one. Each stands at a
+    row of its own behind the last, for the same price is what every one of them tells."""
+    lives, last = these.lives, these.stop - 1
+    is_left = lives["age_row"] == NOT_SETTLED
+    moved = lives["side"] * (these.at("close", last) / lives["entry"] - 1)
+    number = np.maximum(last + these.shift, lives["first_row"] - 1) + 1
+    behind = number[:, None] + np.arange(is_left.shape[1])
+    lives["age_row"] = np.where(is_left, behind, lives["age_row"])
+    lives["age_return"] = np.where(is_left, moved[:, None], lives["age_return"])

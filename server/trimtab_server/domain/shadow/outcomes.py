@@ -90,7 +90,8 @@ def settled_results(
         time_ns, key, status, span, *numbers, known_ns, rank = told
         who = followed[key][0]
         horizon, markouts = spans[span], _NONE
-        if span != NO_ROW and status == MATURED and not numbers[11] & NOT_FILLED:
+        # Ages may have ended before the prices did, though the horizon did not.
+        if span != NO_ROW and not numbers[11] & NOT_FILLED:
             markouts = ages.of(at, span)
         yield (
             (known_ns, rank, time_ns, key, span),
@@ -195,8 +196,10 @@ def _money(
     carry = np.where(np.isnan(closings.price), np.nan, carry)
     spread, fee = (np.where(np.isnan(closings.price), np.nan, each) for each in (spread, fee))
     net = gross - spread - fee - carry
-    better = closings.optimistic / of["entry"] - ratio
-    optimistic = np.where(better == 0, net, net + (side - out_cost) * better)
+    bounds = [each / of["entry"] - ratio for each in (closings.optimistic, closings.pessimistic)]
+    optimistic, pessimistic = (
+        np.where(moved == 0, net, net + (side - out_cost) * moved) for moved in bounds
+    )
     doubtful, nothing = of["is_doubtful"] & (closings.status == MATURED), np.zeros(ratio.size)
     return _Money(
         gross=np.where(doubtful, nothing, gross),
@@ -205,7 +208,7 @@ def _money(
         carry=np.where(doubtful, nothing, carry),
         net=np.where(doubtful, nothing, net),
         optimistic=np.where(doubtful, np.maximum(optimistic, 0.0), optimistic),
-        pessimistic=np.where(doubtful, np.minimum(net, 0.0), net),
+        pessimistic=np.where(doubtful, np.minimum(pessimistic, 0.0), pessimistic),
     )
 
 
@@ -241,7 +244,7 @@ class _Ages:
         before = np.empty_like(number)
         before[:, 1:] = number[:, :-1]
         before[:, :1] = before[:, count : count + 1] = of["first_row"][:, None] - 1
-        is_new = (number != NO_ROW) & (number > before)
+        is_new = (number >= of["first_row"][:, None]) & (number > before)
         self._returns = np.where(is_new, of["age_return"], np.nan).tolist()
         self._covered: list[list[tuple[int, tuple[int, int, str]]]] = [[] for _ in model.spans]
         for at, (age, span) in enumerate(zip(model.ages, model.age_horizon, strict=True)):

@@ -20,6 +20,8 @@ from trimtab_server.domain.shadow.rows import EMPTY, FreshRow, Rows
 Lives: TypeAlias = NDArray[np.void]
 NEVER_NS = 1 << 62
 NO_ROW = -1
+# Of an age: below every row, and below that of "no price since the entry", which may be -1.
+NOT_SETTLED = -2
 
 
 @lru_cache(maxsize=16)
@@ -40,6 +42,10 @@ def life_dtype(horizon_count: int, age_count: int) -> np.dtype[np.void]:
             *((name, np.float64) for name in ("entry", "entry_factor", "stop", "target")),
             # The same by where they lie, infinite where there is none.
             *((name, np.float64) for name in ("high_limit", "low_limit")),
+            # Of a passive entry: stop and target that its bar held too, NaN = not; whether the stop
+            # surely came behind it.
+            *((name, np.float64) for name in ("fill_stop", "fill_target")),
+            ("is_stopped", np.bool_),
             # The planned end; of a trading day also where it begins, else NO_ROW.
             *((name, np.int64) for name in ("due_from", "due_ns")),
             ("is_open", np.bool_),
@@ -50,7 +56,7 @@ def life_dtype(horizon_count: int, age_count: int) -> np.dtype[np.void]:
             ("horizon_ns", np.int64, horizons),
             ("age_from", np.int64, ages),
             ("age_ns", np.int64, ages),
-            # Row of the last price at that age, NO_ROW = not settled; the return then.
+            # Row of the last price at that age, NOT_SETTLED = not yet; the return then.
             ("age_row", np.int64, ages),
             ("age_return", np.float64, ages),
         ]
@@ -219,7 +225,7 @@ def set_next(lives: Any, model: FillModel, clock_ns: int) -> None:
     found = np.where(lives["is_open"], due_ns, NEVER_NS)
     for is_left, end_ns in (
         (lives["is_left"], lives["horizon_ns"]),
-        (lives["age_row"] == NO_ROW, lives["age_ns"]),
+        (lives["age_row"] == NOT_SETTLED, lives["age_ns"]),
     ):
         if is_left.shape[1]:
             found = np.minimum(found, np.where(is_left, end_ns, NEVER_NS).min(axis=1))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from scipy.special import stdtrit
 
 
-def false_discoveries_excluded(p_values: Sequence[float], rate: float) -> list[bool]:
+def standing_discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
     """Which of several findings stand when at most `rate` of those that stand may be chance.
 
     Source: Benjamini and Hochberg (1995); with one p-value it is the test itself.

@@ -5,7 +5,7 @@ absent (None) and `note` says why: absence is a result, not an error.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,19 @@ class Estimate:
 def undefined(n: int, note: str, level: float = 0.95) -> Estimate:
     """An estimate without a value, with the reason."""
     return Estimate(None, None, None, n, float(n), level, "", note)
+
+
+def within(estimate: Estimate, low: float, high: float | None) -> Estimate:
+    """The same with bounds that the number cannot leave."""
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    top = estimate.high if high is None else min(max(estimate.high, low), high)
+    return replace(estimate, low=max(estimate.low, low), high=top)
+
+
+def joined_notes(*notes: str) -> str:
+    """Notes as one, those that say nothing left out."""
+    return "; ".join(note for note in notes if note)
 
 
 def _z(level: float) -> float:

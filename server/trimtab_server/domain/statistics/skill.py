@@ -64,6 +64,12 @@ def draws_wanted(test_count: int, rate: float) -> int:
     return int(min(DRAWS_MAX, max(2_000, 10 * test_count * _harmonic(test_count) / rate)))
 
 
+def p_value_wanted(test_count: int, found_count: int, rate: float) -> float:
+    """The p-value with which one finding more than so many would stand (`adjusted_p_values`)."""
+    tests = max(1, test_count)
+    return min(1.0, rate * min(found_count + 1, tests) / (tests * _harmonic(tests)))
+
+
 def _harmonic(count: int) -> float:
     return float((1.0 / np.arange(1, count + 1)).sum())
 

@@ -27,7 +27,10 @@ _COUNTS = (
     ("shadow_censored_count", "whose prices ended before they did"),
     ("unfollowed_count", "not followed: no later price, or beyond the limit"),
     ("unattributed_fill_count", "fills that belong to no signal (of these engines)"),
-    ("late_event_count", "events that came later than the lateness bound (of these engines)"),
+    (
+        "late_event_count",
+        "events beyond the lateness bound, and corrected prices (of these engines)",
+    ),
 )
 
 

@@ -44,6 +44,7 @@ from trimtab_server.domain.documents.parts.words import (
 if TYPE_CHECKING:
     from trimtab_server.domain.reports.head import ReportHead
     from trimtab_server.domain.reports.what_if import ScenarioResult
+    from trimtab_server.domain.statistics.estimates import Estimate
 
 ROWS_CHARTED_MAX = 60
 
@@ -138,6 +139,7 @@ def sweep_document(
         (
             result.name,
             estimate_text(result.difference),
+            estimate_text(_at_once(result)),
             percent_estimate_text(result.scenario.mean_return, 2),
             f"{result.scenario.trade_count:,}",
             number_text(result.scenario.max_drawdown),
@@ -173,13 +175,17 @@ def sweep_document(
                 "Scenarios",
                 (
                     Table(
-                        ("scenario", "difference, stakes", "mean", "trades", "fall", "how sure"),
+                        (
+                            *("scenario", "difference, stakes", "all at once"),
+                            *("mean", "trades", "fall", "how sure"),
+                        ),
                         rows,
-                        frozenset({5}),
+                        frozenset({6}),
                     ),
                     Chart(interval_chart("Difference by scenario", chart, _AXIS, number_text)),
                     Paragraph(
-                        "difference: scenario minus actual. mean: of a trade in the scenario. "
+                        "difference: scenario minus actual. all at once: the same with an interval "
+                        "that holds for all scenarios together. mean: of a trade in the scenario. "
                         "fall: the deepest of the summed returns from their peak, in stakes.",
                         is_note=True,
                     ),
@@ -205,13 +211,17 @@ def sweep_answer(results: Sequence[ScenarioResult]) -> str:
         return "No scenario has an answer yet."
     best = max(known_results, key=lambda r: r.difference.value or 0.0)
     how = "" if best.identifiability == EXACT else " (simulated)"
-    better = [r for r in known_results if decided_sign(r.difference) > 0]
-    worse = [r for r in known_results if decided_sign(r.difference) < 0]
+    signs = [decided_sign(_at_once(r)) for r in known_results]
+    alone = sum(decided_sign(r.difference) != 0 for r in known_results)
     text = (
-        f"Of {plural(len(results), 'scenario')}, by themselves {len(better)} better and "
-        f"{len(worse)} worse than what happened; the best, {best.name}, by "
-        f"{estimate_text(best.difference)} stakes{how}."
+        f"Of {plural(len(results), 'scenario')}, {signs.count(1)} better and {signs.count(-1)} "
+        f"worse than what happened after allowing for all of them ({alone} differ by themselves); "
+        f"the best, {best.name}, by {estimate_text(_at_once(best))} stakes{how}."
     )
     if len(results) > 1:
         text += " The best of many looks better than it is: hold it against other data first."
     return text
+
+
+def _at_once(result: ScenarioResult) -> Estimate:
+    return result.difference_at_once or result.difference

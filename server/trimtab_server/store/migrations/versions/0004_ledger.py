@@ -46,13 +46,14 @@ def upgrade() -> None:
     _create_signals()
     op.create_table(
         "ledger_markouts",
-        *(_key("signal_key"), _key("age_ns"), _key("trading_days"), _key("calendar_key")),
+        *(_key("signal_key"), _key("fill_model_key")),
+        *(_key("age_ns"), _key("trading_days"), _key("calendar_key")),
         _record("record"),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "ledger_predictions",
-        *(_key("signal_key"), _key("model_key"), _record("record")),
+        *(_key("signal_key"), _key("model_key"), _key("available_ns"), _record("record")),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -84,7 +85,8 @@ def _create_signals() -> None:
         sa.Column("intent", sa.SmallInteger),
         _number("strategy_key", nullable=True),
         _number("symbol_key", nullable=True),
-        *map(_record, ("signal", "decision", "trade", "outcome", "shadow", "context")),
+        *map(_record, ("signal", "known", "decision", "decision_original", "trade", "outcome")),
+        *map(_record, ("outcome_original", "shadow", "context")),
     )
     present = sa.text("signal_time_ns IS NOT NULL")
     op.create_index(
