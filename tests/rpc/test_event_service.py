@@ -247,8 +247,8 @@ def test_server_info_tells_what_it_takes(
     info = admin.GetServerInfo(admin_pb.GetServerInfoRequest())
     assert info.version == "0.1.0"
     assert list(info.services) == [
-        *("trimtab.v1.AdminService", "trimtab.v1.EventService", "trimtab.v1.ReportService"),
-        "trimtab.v1.SignalGateService",
+        *("trimtab.v1.AdminService", "trimtab.v1.EventService", "trimtab.v1.SignalGateService"),
+        "trimtab.v1.ReportService",
     ]
     assert info.durability == admin_pb.DURABILITY_LEVEL_POWER_LOSS
     assert (info.store, info.first_sequence) == ("sqlite", 1)
