@@ -105,7 +105,11 @@ async def test_a_caller_that_leaves_ends_the_work(desk: Desk, short_path: Path) 
     )
     await until(told.exists)
     call.cancel()
-    await desk.stub.ComparePerformance(pb.ComparePerformanceRequest(scope=SCOPE), timeout=20)
+    # There is one worker: it would sleep for longer than this call waits.
+    answer = await desk.stub.ComparePerformance(
+        pb.ComparePerformanceRequest(scope=SCOPE), timeout=20
+    )
+    assert answer.head.through_sequence == 77
 
 
 ENDS = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -59,11 +59,13 @@ class Basis(StrEnum):
 
 app.command("calibration")(report_calibration.calibration)
 
+Ask: TypeAlias = "Callable[[Client, dict[str, Any]], Any]"
+
 
 def report(
     kind: str,
     scope: Scope,
-    ask: Callable[[Client, dict[str, Any]], Any],
+    ask: Ask,
     form: ReportFormat | None,
     output: Path | None,
     address: str | None,
@@ -111,6 +113,54 @@ def show_response(kind: str, response: Any, form: ReportFormat, output: Path | N
     show_document(response_document(ReportKind(kind), response), json_text, form, output)
 
 
+def _plain_report(name: str, kind: str, ask: Ask, words: str) -> None:
+    """Adds the command of a report that is asked for by its scope alone."""
+
+    @app.command(name, help=words)
+    def command(
+        source: SourceOption = "",
+        environment: EnvironmentOption = "",
+        run_id: RunOption = "",
+        strategy: StrategyOption = "",
+        symbol: SymbolOption = "",
+        start: StartOption = "",
+        end: EndOption = "",
+        hours: HoursOption = None,
+        level: LevelOption = 0.95,
+        form: FormatOption = None,
+        output: OutputOption = None,
+        address: AddressOption = None,
+    ) -> None:
+        scope = Scope(environment, run_id, source, strategy, symbol, start, end, hours, level)
+        report(kind, scope, ask, form, output, address)
+
+
+_plain_report(
+    "blocked",
+    "opportunity",
+    lambda client, told: client.get_blocked_opportunity_cost(**told),
+    "What blocked signals would have made: missed profit, avoided loss, and their balance.",
+)
+_plain_report(
+    "guards",
+    "guards",
+    lambda client, told: client.get_guard_effectiveness(**told),
+    "What each guard costs or saves.",
+)
+_plain_report(
+    "decay",
+    "decay",
+    lambda client, told: client.get_signal_decay(**told),
+    "How a signal's edge unfolds with age, and its half-life.",
+)
+_plain_report(
+    "compare",
+    "comparison",
+    lambda client, told: client.compare_performance(**told),
+    "What really happened beside what would have without any guard, and honest win rates.",
+)
+
+
 @app.command("learning")
 def learning(
     report_id: Annotated[
@@ -147,58 +197,6 @@ def learning(
     with sidecar(address) as client:
         response = client.get_learning_report(report_id=report_id)
     show_response("learning", response, chosen, output)
-
-
-@app.command("blocked")
-def blocked(
-    source: SourceOption = "",
-    environment: EnvironmentOption = "",
-    run_id: RunOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    start: StartOption = "",
-    end: EndOption = "",
-    hours: HoursOption = None,
-    level: LevelOption = 0.95,
-    form: FormatOption = None,
-    output: OutputOption = None,
-    address: AddressOption = None,
-) -> None:
-    """What blocked signals would have made: missed profit, avoided loss, and their balance."""
-    report(
-        "opportunity",
-        Scope(environment, run_id, source, strategy, symbol, start, end, hours, level),
-        lambda client, told: client.get_blocked_opportunity_cost(**told),
-        form,
-        output,
-        address,
-    )
-
-
-@app.command("guards")
-def guards(
-    source: SourceOption = "",
-    environment: EnvironmentOption = "",
-    run_id: RunOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    start: StartOption = "",
-    end: EndOption = "",
-    hours: HoursOption = None,
-    level: LevelOption = 0.95,
-    form: FormatOption = None,
-    output: OutputOption = None,
-    address: AddressOption = None,
-) -> None:
-    """What each guard costs or saves."""
-    report(
-        "guards",
-        Scope(environment, run_id, source, strategy, symbol, start, end, hours, level),
-        lambda client, told: client.get_guard_effectiveness(**told),
-        form,
-        output,
-        address,
-    )
 
 
 def slice_told(word: str, bins: int) -> dict[str, Any]:
@@ -255,58 +253,6 @@ def leaderboard(
         lambda client, told: client.get_strategy_leaderboard(
             slices=told_slices, basis=words, undeclared_trial_count=trials, **told
         ),
-        form,
-        output,
-        address,
-    )
-
-
-@app.command("decay")
-def decay(
-    source: SourceOption = "",
-    environment: EnvironmentOption = "",
-    run_id: RunOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    start: StartOption = "",
-    end: EndOption = "",
-    hours: HoursOption = None,
-    level: LevelOption = 0.95,
-    form: FormatOption = None,
-    output: OutputOption = None,
-    address: AddressOption = None,
-) -> None:
-    """How a signal's edge unfolds with age, and its half-life."""
-    report(
-        "decay",
-        Scope(environment, run_id, source, strategy, symbol, start, end, hours, level),
-        lambda client, told: client.get_signal_decay(**told),
-        form,
-        output,
-        address,
-    )
-
-
-@app.command("compare")
-def compare(
-    source: SourceOption = "",
-    environment: EnvironmentOption = "",
-    run_id: RunOption = "",
-    strategy: StrategyOption = "",
-    symbol: SymbolOption = "",
-    start: StartOption = "",
-    end: EndOption = "",
-    hours: HoursOption = None,
-    level: LevelOption = 0.95,
-    form: FormatOption = None,
-    output: OutputOption = None,
-    address: AddressOption = None,
-) -> None:
-    """What really happened beside what would have without any guard, and honest win rates."""
-    report(
-        "comparison",
-        Scope(environment, run_id, source, strategy, symbol, start, end, hours, level),
-        lambda client, told: client.compare_performance(**told),
         form,
         output,
         address,

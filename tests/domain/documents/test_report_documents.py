@@ -73,7 +73,9 @@ def test_no_report_shows_what_is_no_number(kind: str, response: Any) -> None:
 def test_every_page_is_well_formed(kind: str, response: Any) -> None:
     """It parses whatever guards and strategies are called, charts and all."""
     page = html(document(kind, response))
-    ET.fromstring(page[page.index("<main>") : page.index("</body>")])
+    parsed = ET.fromstring(page[page.index("<main>") : page.index("</body>")])
+    assert parsed.tag == "main"
+    assert parsed.find("h1") is not None
 
 
 @pytest.mark.parametrize(("kind", "response"), ALL)
