@@ -10,6 +10,7 @@ from functools import partial
 
 from trimtab_server.domain.reports.questions import Codec
 from trimtab_server.domain.shadow.book import ShadowBook
+from trimtab_server.domain.shadow.dump import pending_count_of
 from trimtab_server.domain.shadow.fill_model import FillModel
 from trimtab_server.loop.ingest import Ingest
 from trimtab_server.loop.learning_cycle import (
@@ -162,6 +163,7 @@ def _station(
     books = BookMaker(
         new=partial(ShadowBook, model, shadow.pending_max),
         load=partial(ShadowBook.load, model, shadow.pending_max),
+        pending_count_of=pending_count_of,
     )
     limits = LedgerLimits(
         lateness_ns=_lateness_ns(settings),

@@ -1,7 +1,8 @@
 """The settings of the shadow: how signals are followed; what stands under `shadow` in the file.
 
 All but `pending_max` and `price_source` belong to the fill model: every result carries a digest of
-them, and a change begins anew.
+them. What is open when they change goes on under the new ones, unless horizons, ages or the
+calendar changed: then it is followed no longer, and counted.
 """
 
 import re

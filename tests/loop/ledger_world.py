@@ -16,6 +16,7 @@ from trimtab.v1 import event_pb2 as ev
 from trimtab_server.domain.events import Event, EventFilter, EventKind
 from trimtab_server.domain.ledger.facts import Lane
 from trimtab_server.domain.shadow.book import ShadowBook
+from trimtab_server.domain.shadow.dump import pending_count_of
 from trimtab_server.domain.shadow.fill_model import FillModel
 from trimtab_server.loop.ledger import LedgerLimits, LedgerStation
 from trimtab_server.loop.ledger_lanes import BookMaker
@@ -42,7 +43,16 @@ MODEL = FillModel(
     horizons=("20s",),
     markout_ages=("1s", "5s", "20s"),
 )
-BOOKS = BookMaker(partial(ShadowBook, MODEL, 1_000), partial(ShadowBook.load, MODEL, 1_000))
+
+
+def books_of(model: FillModel) -> BookMaker:
+    """Books that follow signals by this model."""
+    return BookMaker(
+        partial(ShadowBook, model, 1_000), partial(ShadowBook.load, model, 1_000), pending_count_of
+    )
+
+
+BOOKS = books_of(MODEL)
 
 
 def an_event(

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from tests.loop.ledger_world import (
     Sidecar,
     World,
     append_all,
+    books_of,
     new_store,
     rows,
     shadow_bodies,
@@ -27,10 +27,8 @@ from tests.store.conftest import Backend, backend, databases  # noqa: F401  (fix
 from trimtab.v1 import event_pb2 as ev
 from trimtab_server.domain.events import Event, EventFilter, EventKind
 from trimtab_server.domain.ledger.facts import Lane
-from trimtab_server.domain.shadow.book import ShadowBook
 from trimtab_server.loop import stations
 from trimtab_server.loop.ledger import LedgerLimits
-from trimtab_server.loop.ledger_lanes import BookMaker
 from trimtab_server.store.store import Store
 
 LIVE, RUN = Lane("alpha", 1, ""), Lane("beta", 3, "r-1")
@@ -217,18 +215,24 @@ def test_a_checkpoint_of_another_version_is_passed_over(opened: Opener) -> None:
     assert len(rows(store)["ledger_signals"]) == signal_count
 
 
-def test_another_fill_model_ends_what_was_followed_and_nothing_else(opened: Opener) -> None:
-    """Trades go on where they were; new signals are followed in the new way."""
+@pytest.mark.parametrize(
+    "change", [{"taker_fee_bps": 2.0}, {"horizons": ("2m", "9m"), "markout_ages": ()}]
+)
+def test_another_fill_model_touches_what_is_open_and_nothing_else(
+    opened: Opener, change: dict[str, Any]
+) -> None:
+    """Trades go on where they were. Under other costs so do signals; under other horizons they are
+    no longer followed, and counted."""
     expected = plain_run(opened("one"), WORLD.events)
     store, clock = opened("two"), Clock()
     append_all(store, WORLD.events[:250])
     Sidecar(store, clock).finish()
     append_all(store, WORLD.events[250:])
-    model = replace(MODEL, taker_fee_bps=2.0)
-    books = BookMaker(partial(ShadowBook, model, 1_000), partial(ShadowBook.load, model, 1_000))
-    Sidecar(store, clock, books=books).finish()
+    model = replace(MODEL, **change)
+    Sidecar(store, clock, books=books_of(model)).finish()
     found, bodies = told(store)
-    assert found["ledger_lanes"] == expected[0]["ledger_lanes"]
+    is_lost = found["ledger_lanes"] != expected[0]["ledger_lanes"]
+    assert is_lost == ("horizons" in change)
     assert [row[0] for row in found["ledger_signals"]] == [
         row[0] for row in expected[0]["ledger_signals"]
     ]

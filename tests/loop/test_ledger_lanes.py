@@ -50,7 +50,7 @@ def released(lane: Lane) -> Release:
 
 def test_a_lane_whose_facts_fail_is_forgotten_and_counted_and_the_others_go_on() -> None:
     """What was open there counts as not followed; the failure is told, not raised."""
-    lanes = LedgerLanes(BookMaker(Brittle, lambda _: Brittle()), 100)
+    lanes = LedgerLanes(BookMaker(Brittle, lambda _: Brittle(), lambda _: 0), 100)
     gathered = lanes.take([released(BAD), released(GOOD)], 0.0)
     assert [lane for lane, _ in gathered.failures] == [BAD]
     assert [(row.lane, round(row.return_fraction, 9)) for row in gathered.trades.values()] == [

@@ -223,7 +223,8 @@ class LedgerStation:
             if _ORDERING in parts:
                 ordering.load(parts[_ORDERING])
             for fault in self._lanes.load(parts, now_s):
-                self._telemetry.log_warning("signals are no longer followed", why=fault)
+                words = "signals are no longer followed; trimtab rebuild-ledger follows them again"
+                self._telemetry.log_warning(words, why=fault)
         except (ValueError, KeyError, TypeError) as error:
             # Another version's: what was open then stays without a result.
             self._telemetry.log_warning("the ledger's checkpoint cannot be read", why=repr(error))

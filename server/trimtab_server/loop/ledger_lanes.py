@@ -48,10 +48,11 @@ class Book(Protocol):
 
 
 class BookMaker(NamedTuple):
-    """How books are made: a new one, and one that was dumped."""
+    """How books are made: a new one, and one that was dumped; how many signals a dump holds."""
 
     new: Callable[[], Book]
     load: Callable[[bytes], Book]
+    pending_count_of: Callable[[bytes], int]
 
 
 @dataclass(slots=True)
@@ -279,9 +280,9 @@ class LedgerLanes:
         return b"\n".join([json.dumps(head, separators=(",", ":")).encode(), b"".join(blobs)])
 
     def load(self, parts: dict[str, bytes], now_s: float) -> list[str]:
-        """Goes on with what was dumped; why books could not be read, such as those of another fill
-        model: new ones take their place. Raises ValueError, KeyError or TypeError for parts that
-        are none."""
+        """Goes on with what was dumped; why books could not be read, such as those of other
+        horizons: new ones take their place, and what they followed is counted. Raises ValueError,
+        KeyError or TypeError for parts that are none."""
         faults = []
         for name, packed in parts.items():
             if not name.startswith(_PART):
@@ -299,6 +300,9 @@ class LedgerLanes:
                 except ValueError as error:
                     faults.append(f"{'/'.join(map(str, lane))}: {error}")
                     book = self._books.new()
+                    lost = self._books.pending_count_of(dumped)
+                    counts = counts._replace(unfollowed_count=counts.unfollowed_count + lost)
+                    self._note(lane)
                 self._states[lane] = _State(Lots.load(lots), book, counts, heard_s=now_s)
                 self._worlds.setdefault((lane.environment, lane.run_id), []).append(lane)
         return faults

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isnan
 
 import pytest
@@ -12,6 +13,7 @@ from tests.domain.shadow_facts import LANE, a_lane
 from tests.domain.shadow_reference import Found, followed
 from trimtab_server.domain.ledger.facts import Fact, SignalFact
 from trimtab_server.domain.shadow.book import ShadowBook
+from trimtab_server.domain.shadow.dump import pending_count_of
 from trimtab_server.domain.shadow.fill_model import Age, FillModel
 from trimtab_server.domain.shadow.result import AMBIGUOUS, COARSE, ShadowResult
 
@@ -112,7 +114,7 @@ def test_cuts_and_restarts_change_no_bit(seed: int, style: str, cuts: list[int])
 
 
 def test_a_dump_of_something_else_is_refused() -> None:
-    """What is no dump, cut off, or of another fill model is told, not read."""
+    """What is no dump, cut off, or of other horizons is told, not read; its signals are counted."""
     book = ShadowBook(MODEL, 10)
     book.take(a_lane(random.Random(1), 30), 0)
     blob = book.dump()
@@ -120,7 +122,24 @@ def test_a_dump_of_something_else_is_refused() -> None:
         with pytest.raises(ValueError, match="dump"):
             ShadowBook.load(MODEL, 10, wrong)
     with pytest.raises(ValueError, match="follows"):
-        ShadowBook.load(AT_CLOSE, 10, blob)
+        ShadowBook.load(replace(MODEL, horizons=("3d", "4d", "5d", "6d")), 10, blob)
+    assert pending_count_of(blob) == book.pending_count > 0
+    assert pending_count_of(blob[:20]) == 0
+
+
+def test_what_is_open_goes_on_under_other_costs() -> None:
+    """A book that was dumped under one fee matures under another, and its results say which."""
+    facts = a_lane(random.Random(1), 60)
+    book = ShadowBook(MODEL, 10)
+    book.take(facts[:30], 0)
+    dearer = replace(MODEL, taker_fee_bps=MODEL.taker_fee_bps + 7)
+    found = ShadowBook.load(dearer, 10, book.dump()).take(facts[30:], 0)
+    plain = book.take(facts[30:], 0)
+    assert [each.key for each in found] == [each.key for each in plain] != []
+    assert {each.fill_model for each in found} == {dearer.version}
+    pairs = [(new, old) for new, old in zip(found, plain, strict=True) if old.gross == old.gross]
+    assert any(new.fee_cost > old.fee_cost for new, old in pairs)
+    assert all(new.gross == old.gross for new, old in pairs)
 
 
 def test_lane_of_results_is_that_of_their_signals() -> None:

@@ -371,15 +371,15 @@ class ShadowBook:
         """All that is known, as `load` reads it: JSON, then the arrays' bytes."""
         counts = (self.unfollowed_count, self.late_bar_count, self.corrected_bar_count)
         numbers = (self._clock_ns, *counts)
-        saved = Saved(self._model.version, numbers, self._states, self._followed)
+        saved = Saved(self._model.follows, numbers, self._states, self._followed)
         return dumped(saved, self._dtype)
 
     @classmethod
     def load(cls, model: FillModel, pending_max: int, blob: bytes) -> "ShadowBook":
-        """The book as it was. Raises ValueError for what is no dump, or one of another version or
-        another fill model: its results would be neither the one's nor the other's."""
+        """The book as it was; what is open goes on under `model`, and its results are this model's.
+        Raises ValueError for what is no dump, or one of another version or other horizons."""
         book = cls(model, pending_max)
-        saved = loaded(blob, model.version, book._dtype)
+        saved = loaded(blob, model.follows, book._dtype)
         book._clock_ns, book.unfollowed_count, *counts = saved.numbers
         book.late_bar_count, book.corrected_bar_count = counts
         book._states, book._followed = saved.states, saved.followed

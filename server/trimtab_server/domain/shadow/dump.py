@@ -16,10 +16,10 @@ _FORMAT = "shadow-book-2"
 
 
 class Saved(NamedTuple):
-    """What a dump holds. numbers: clock; unfollowed, late and
-    corrected counts."""
+    """What a dump holds. follows: of its fill model. numbers: clock; unfollowed, late and corrected
+    counts."""
 
-    version: str
+    follows: str
     numbers: tuple[int, int, int, int]
     states: dict[str, list[SymbolState]]
     followed: dict[int, tuple[Identity, SymbolState]]
@@ -49,25 +49,34 @@ def dumped(saved: Saved, life_type: np.dtype[np.void]) -> bytes:
             arrays += (state.rows.tobytes(), state.lives.tobytes())
     head = {
         "format": _format(life_type),
-        "version": saved.version,
+        "follows": saved.follows,
         "numbers": saved.numbers,
         "states": states,
     }
     return json.dumps(head, separators=(",", ":")).encode() + b"\n" + b"".join(arrays)
 
 
-def loaded(blob: bytes, version: str, life_type: np.dtype[np.void]) -> Saved:
-    """What `dumped` made. Raises ValueError for anything else, or another version."""
+def pending_count_of(blob: bytes) -> int:
+    """How many signals a dump holds, whoever can read the rest of it; 0 of what is no dump."""
+    try:
+        states = json.loads(blob.partition(b"\n")[0])["states"]
+        return sum(len(each["followers"]) for each in states)
+    except (ValueError, KeyError, TypeError):
+        return 0
+
+
+def loaded(blob: bytes, follows: str, life_type: np.dtype[np.void]) -> Saved:
+    """What `dumped` made. Raises ValueError for anything else, or other horizons."""
     line, _, rest = blob.partition(b"\n")
     try:
         head: Any = json.loads(line)
     except ValueError as error:
         raise ValueError("this is no dump of a shadow book") from error
-    if isinstance(head, dict) and head.get("version", version) != version:
-        raise ValueError(f"this book follows {head['version']}, not {version}")
+    if isinstance(head, dict) and head.get("follows", follows) != follows:
+        raise ValueError("this book follows its signals to other horizons or ages")
     if not isinstance(head, dict) or head.get("format") != _format(life_type):
         raise ValueError("this is a dump of another kind of book")
-    saved = Saved(version, tuple(head["numbers"]), {}, {})
+    saved = Saved(follows, tuple(head["numbers"]), {}, {})
     at = 0
     for told in head["states"]:
         row_bytes, life_bytes = told["rows"] * ROW.itemsize, told["lives"] * life_type.itemsize

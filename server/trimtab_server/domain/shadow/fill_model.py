@@ -93,6 +93,13 @@ class FillModel:
         return f"{_RULES}-{hashlib.blake2b(told.encode(), digest_size=8).hexdigest()}"
 
     @cached_property
+    def follows(self) -> str:
+        """A digest of what signals are followed to: their horizons and ages. Who is followed to the
+        same may go on under other costs and rules of entry."""
+        told = json.dumps([_RULES, self.horizons, self.markout_ages, self.calendar])
+        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+    @cached_property
     def spans(self) -> tuple[Age, ...]:
         """The horizons, each once, shortest first."""
         return _sorted_ages(self.horizons)
