@@ -46,15 +46,21 @@ class Sizes:
     gate_ingest_s: float
     watchers: int
     watch_s: float
+    day_report_events: tuple[int, int]
+    sweep_signals: int
+    sweep_scenarios: int
+    what_if_signals: int
 
 
 FULL = Sizes(
     *(200_000, 20_000, _RATES, 3.0, 300, (100_000, 3_000_000), 1_000, 20, 100_000, 50_000),
     *(50_000, 1_000, 20.0, 1_000, 17.0),
+    *((100_000, 5_000_000), 100_000, 200, 1_000_000),
 )
 QUICK = Sizes(
     *(50_000, 4_000, _RATES, 1.0, 100, (20_000, 200_000), 150, 10, 20_000, 10_000),
     *(10_000, 200, 8.0, 200, 17.0),
+    *((100_000, 500_000), 20_000, 200, 100_000),
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.load.context import FULL, SEED, Bench
+from tests.load.context import SEED, Bench
 from tests.load.gate import SHOULD_ALLOW, _point, _question, _raw_call, _took_ms
 from tests.load.raw_stream import open_channel
 from tests.load.table import Report, Row
@@ -87,7 +87,7 @@ def _caught_up_s(address: str) -> float:
 
 def measure_day_report(bench: Bench, report: Report) -> None:
     """The learning report over one day in a short log and in a long one."""
-    sizes = (100_000, 5_000_000 if bench.sizes is FULL else 500_000)
+    sizes = bench.sizes.day_report_events
     files = {size: _written(bench, int(size * _SHARE)) for size in sizes}
     took: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(bench.rounds):
@@ -168,8 +168,9 @@ def _verdict(guard: str, observed: float, limit: float, *, is_minimum: bool) -> 
 
 
 def measure_sweep(bench: Bench, report: Report) -> None:
-    """A sweep of 200 scenarios by two workers beside one, and the gate while it runs."""
-    path, _ = _written(bench, 100_000 if bench.sizes is FULL else 20_000)
+    """A sweep of many scenarios by two workers beside one, and the gate while it runs."""
+    count = bench.sizes.sweep_scenarios
+    path, _ = _written(bench, bench.sizes.sweep_signals)
     took: dict[int, list[float]] = {1: [], 2: []}
     gate: list[tuple[float, float]] = []
     for _ in range(bench.rounds):
@@ -178,13 +179,13 @@ def measure_sweep(bench: Bench, report: Report) -> None:
             sidecar = bench.start(path, told)
             # Starts the workers, and loads the ledger once.
             _swept_s(sidecar.address, 4)
-            seconds.append(_swept_s(sidecar.address, 200))
+            seconds.append(_swept_s(sidecar.address, count))
             if workers == 1:
                 gate.append(_gate_beside(sidecar.address, bench.sizes.gate_calls))
             bench.stop(sidecar)
     pairs = list(zip(took[2], took[1], strict=True))
     report.rows += [
-        Row("sweep: 200 scenarios, two workers", "s", "one", pairs, SWEEP_TARGET),
+        Row(f"sweep: {count:,} scenarios, two workers", "s", "one", pairs, SWEEP_TARGET),
         Row("gate: 99th percentile under a running sweep", "ms", "idle", gate, P99_TARGET),
     ]
     bench.drop(path)

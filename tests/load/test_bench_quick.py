@@ -18,7 +18,10 @@ from tests.load.context import Bench, Sizes
 from tests.load.table import HEAD, Report, Row
 from trimtab_client import EventBuilder
 
-TINY = Sizes(1_000, 200, (), 0.1, 10, (1_000, 2_000), 5, 2, 1_000, 500, 1_000, 20, 5.0, 10, 1.0)
+TINY = Sizes(
+    *(1_000, 200, (), 0.1, 10, (1_000, 2_000), 5, 2, 1_000, 500, 1_000, 20, 5.0, 10, 1.0),
+    *((20_000, 40_000), 2_000, 8, 10_000),
+)
 
 # What is measured together: how many rows of each name come of it, and what is told below them.
 STORED = ("1,000 rows a round", "commits", "bytes of body an event", "indexes")
@@ -32,6 +35,10 @@ EXPECTED = {
     ("gate-check", "gate-call", "gate-ingest", "gate-watchers"): (
         Counter(gate=9),
         ("decisions of", "were recorded"),
+    ),
+    ("ledger", "day-report", "what-if", "sweep"): (
+        Counter({"ledger": 2, "what-if,": 4, "what-if": 1, "sweep": 1, "gate": 1}),
+        ("to catch up", "vectorbt"),
     ),
 }
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tests.domain.ledgers import SECOND_NS, START_NS, a_ledger
-from tests.load.context import FULL, SEED, Bench
+from tests.load.context import SEED, Bench
 from tests.load.table import Report, Row
 from trimtab_server.domain.ledger.columns import (
     APPROVED,
@@ -37,7 +37,6 @@ from trimtab_server.domain.reports.scenarios import (
 )
 from trimtab_server.domain.reports.what_if import ScenarioTotals, WhatIf
 
-_SIGNALS_FULL, _SIGNALS_QUICK = 1_000_000, 100_000
 _GUARDS = ("confidence", "volatility", "news", "spread")
 _HOLD_S = 3_600
 _OPEN_MAX, _EXPOSURE_MAX = 250, 20.0
@@ -177,7 +176,7 @@ def _agree(first: ScenarioTotals | None, second: ScenarioTotals) -> None:
 
 def measure_what_if(bench: Bench, report: Report) -> None:
     """A scenario without limits, with limits, its whole answer, and what preparing costs."""
-    count = _SIGNALS_FULL if bench.sizes is FULL else _SIGNALS_QUICK
+    count = bench.sizes.what_if_signals
     ledger, columns = _world(count)
     sorted_columns = columns.by_exit()
     start_s = time.perf_counter()
