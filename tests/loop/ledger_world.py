@@ -125,8 +125,7 @@ class World:
         signal = ev.Signal(side=side, intent=ev.INTENT_ENTRY, exit_plan=plan, confidence=0.6)
         self._add(lane, time_ns, **about, signal=signal)
         is_taken = self._rng.random() < 0.6
-        action = ev.DECISION_ACTION_APPROVED if is_taken else ev.DECISION_ACTION_BLOCKED
-        self._add(lane, time_ns + 1_000, **about, decision=ev.Decision(action=action))
+        self._add(lane, time_ns + 1_000, **about, decision=self._decision(is_taken))
         if not is_taken:
             return
         quantity = float(self._rng.randint(1, 4))
@@ -140,6 +139,25 @@ class World:
         if self._rng.random() < 0.5:
             told = ev.Outcome(status=ev.OUTCOME_STATUS_MATURED, return_fraction=0.01)
             self._add(lane, end_ns + 5_000, **about, outcome=told)
+
+    def _decision(self, is_taken: bool) -> ev.Decision:
+        """By two guards; the second also blocks what the first did, now and then."""
+        first, second = not is_taken, not is_taken and self._count % 2 == 0
+        rule = ev.ThresholdRule()
+        return ev.Decision(
+            action=ev.DECISION_ACTION_APPROVED if is_taken else ev.DECISION_ACTION_BLOCKED,
+            guard_verdicts=[
+                ev.GuardVerdict(
+                    guard=guard,
+                    result=ev.GUARD_RESULT_BLOCK if is_blocked else ev.GUARD_RESULT_PASS,
+                    memory=ev.GUARD_MEMORY_STATELESS,
+                    observed_value=0.05 if is_blocked else 0.03,
+                    limit=0.04,
+                    threshold=rule,
+                )
+                for guard, is_blocked in (("volatility", first), ("spread", second))
+            ],
+        )
 
     def _add(self, lane: Lane, time_ns: int, **told: Any) -> None:
         self._count += 1
