@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from math import isnan, nan
+from math import inf, isnan, nan
 from uuid import UUID
 
 import pytest
@@ -148,3 +148,13 @@ def test_what_is_not_known_is_absent(name: str) -> None:
         event = shadow_event(ShadowResult(**{**RESULTS[0]._asdict(), name: value}))
         outcome = event_pb2.Event.FromString(event.body).shadow_outcome.outcome
         assert outcome.HasField(field) == (value == 0.5)
+
+
+def test_a_markout_that_overflowed_is_left_out() -> None:
+    """Prices that no market has would make it infinite: such an event would not be valid."""
+    result = next(each for each in some_results() if len(each.markouts) > 1)
+    first, *others = result.markouts
+    for wrong in (inf, -inf):
+        odd = result._replace(markouts=(first._replace(return_fraction=wrong), *others))
+        body = event_pb2.Event.FromString(shadow_event(odd).body)
+        assert len(body.shadow_outcome.markouts) == len(others)

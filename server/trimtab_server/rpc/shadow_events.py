@@ -84,7 +84,7 @@ def _shadow_outcome(result: ShadowResult) -> event_pb2.ShadowOutcome:
         liquidity=event_pb2.LIQUIDITY_MAKER if is_maker else event_pb2.LIQUIDITY_TAKER,
         entry_time=timestamp(result.entry_time_ns) if has_entered else None,
         action=_number(result.action),
-        markouts=[_markout(each) for each in result.markouts],
+        markouts=[_markout(each) for each in result.markouts if isfinite(each.return_fraction)],
         **_known(result, _SHADOW),
     )
 
