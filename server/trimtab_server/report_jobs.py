@@ -26,7 +26,7 @@ from trimtab_server.domain.reasons import Reason
 from trimtab_server.domain.reports.decay import decay_curves
 from trimtab_server.domain.reports.guards import guard_lines
 from trimtab_server.domain.reports.head import ReportHead
-from trimtab_server.domain.reports.leaderboard import Leaderboard, LeaderboardBasis, leaderboard
+from trimtab_server.domain.reports.leaderboard import Leaderboard, leaderboard
 from trimtab_server.domain.reports.learning_report import learning_report
 from trimtab_server.domain.reports.opportunity import blocked_opportunity_cost
 from trimtab_server.domain.reports.performance import performance_comparison
@@ -170,7 +170,7 @@ class ReportJobs:
             loaded.settled,
             self._groups(question.slices, loaded),
             rng,
-            basis=LeaderboardBasis(question.basis),
+            basis=question.basis,
             trial_count=self._reader().load_trials(loaded.scope),
             undeclared_trial_count=question.undeclared_trial_count,
             level=question.scope.level,

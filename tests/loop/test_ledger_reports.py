@@ -1,7 +1,6 @@
 """What reports say of a log: the same bytes, whatever happened on the way."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,7 +36,9 @@ def reports(path: Path, last_sequence: int) -> dict[ReportKind, bytes]:
     return found
 
 
-def reports_after(folder: Path, name: str, events: list[Event], kill_every: int) -> Any:
+def reports_after(
+    folder: Path, name: str, events: list[Event], kill_every: int
+) -> dict[ReportKind, bytes]:
     """The reports once a sidecar, killed after every so many pages, has settled all."""
     store, clock = new_store(folder, name), Clock()
     try:

@@ -12,9 +12,9 @@ from trimtab_server.domain.reports.leaderboard import (
     DEFLATED_SHARPE_MIN,
     LINE_COUNT_MAX,
     Leaderboard,
-    LeaderboardBasis,
     leaderboard,
 )
+from trimtab_server.domain.reports.questions import Basis
 from trimtab_server.domain.reports.slices import SliceField, field_groups, number_groups
 from trimtab_server.domain.statistics.estimates import FloatArray
 
@@ -195,7 +195,7 @@ def test_a_line_of_simulated_results_alone_says_so() -> None:
     groups = field_groups(ledger, SliceField.STRATEGY)
     note = "all 3 results are simulated: none is real"
     assert note in leaderboard(ledger, groups, rng()).lines[0].note
-    shadow = leaderboard(ledger, groups, rng(), basis=LeaderboardBasis.SHADOW).lines[0]
+    shadow = leaderboard(ledger, groups, rng(), basis=Basis.SHADOW).lines[0]
     assert "are simulated" not in shadow.note
 
 
@@ -265,7 +265,7 @@ def test_real_results_come_before_simulated_ones() -> None:
     assert real.performance.total_return.value == pytest.approx(0.21)
     assert "1 of 2 results are simulated" in real.note
     assert "still open: 1" in real.note
-    shadow = leaderboard(ledger, groups, rng(), basis=LeaderboardBasis.SHADOW).lines[0]
+    shadow = leaderboard(ledger, groups, rng(), basis=Basis.SHADOW).lines[0]
     assert shadow.performance.total_return.value == pytest.approx(1.0)
     assert shadow.performance.simulated_count == 4
 
@@ -309,5 +309,5 @@ def test_too_little_data_is_never_significant(n: int) -> None:
 def test_no_number_is_ever_undefined(ledger: Ledger) -> None:
     """Whatever the ledger holds, no NaN and no infinity leaves the leaderboard."""
     groups = field_groups(ledger, SliceField.STRATEGY)
-    for basis in LeaderboardBasis:
+    for basis in Basis:
         assert list(bad_numbers(leaderboard(ledger, groups, rng(), basis=basis, count=100))) == []

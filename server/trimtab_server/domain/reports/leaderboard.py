@@ -13,7 +13,6 @@ hide in short records: a line whose days are skewed by them stands out only afte
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from trimtab_server.domain.ledger.trades import (
     shadow_trades,
 )
 from trimtab_server.domain.reports.performance import Judgement, Performance, judgement
+from trimtab_server.domain.reports.questions import Basis
 from trimtab_server.domain.reports.slices import Groups
 from trimtab_server.domain.statistics.block_sums import (
     block_calendar,
@@ -54,13 +54,6 @@ FALSE_DISCOVERY_RATE = 0.05
 DEFLATED_SHARPE_MIN = 0.95
 _SCALE_LINES_MIN = 10
 _MAD_TO_SPREAD = 1.4826
-
-
-class LeaderboardBasis(IntEnum):
-    """Whose results; values as in the contract."""
-
-    REAL = 1
-    SHADOW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +91,7 @@ def leaderboard(
     groups: Groups,
     rng: np.random.Generator,
     *,
-    basis: LeaderboardBasis = LeaderboardBasis.REAL,
+    basis: Basis = Basis.REAL,
     trial_count: int = 0,
     undeclared_trial_count: int = 0,
     count: int = 1000,
@@ -134,11 +127,9 @@ def leaderboard(
     return Leaderboard(tuple(_sorted(made)), tries, FALSE_DISCOVERY_RATE, tuple(notes))
 
 
-def _trades_of(
-    ledger: Ledger, codes: CodeArray, basis: LeaderboardBasis
-) -> tuple[Trades, CodeArray]:
+def _trades_of(ledger: Ledger, codes: CodeArray, basis: Basis) -> tuple[Trades, CodeArray]:
     """The trades that lines are made of, and the group of each."""
-    if basis is LeaderboardBasis.SHADOW:
+    if basis is Basis.SHADOW:
         wanted = has_shadow_trade(ledger)
         return shadow_trades(ledger, wanted), codes[wanted]
     approved = ledger.action == APPROVED
@@ -157,10 +148,10 @@ def _rows_by_group(codes: CodeArray, groups: IntArray) -> list[IntArray]:
     return [order[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
-def _is_open(ledger: Ledger, basis: LeaderboardBasis) -> Mask:
+def _is_open(ledger: Ledger, basis: Basis) -> Mask:
     """Signals that this basis would count if their position, or what simulates it, had ended, and
     all others of its age."""
-    if basis is LeaderboardBasis.SHADOW:
+    if basis is Basis.SHADOW:
         pending: Mask = ledger.shadow_status == ResultStatus.PENDING
         return pending | (ledger.has_shadow & ~ledger.has_counted)
     real = ledger.real_status
@@ -174,7 +165,7 @@ class _Board:
     """What it takes to judge lines. tries: that the deflated Sharpe ratio allows for."""
 
     ledger: Ledger
-    basis: LeaderboardBasis
+    basis: Basis
     tries: int
     level: float
     rng: np.random.Generator
@@ -223,7 +214,7 @@ class _Board:
         short = math.ceil(float(periods_for_skew(moments.skew)[0]) - days)
         if short > 0:
             yield f"losses are rare and large: about {short} more days until so good a mean counts"
-        if self.basis is LeaderboardBasis.REAL and opened.size:
+        if self.basis is Basis.REAL and opened.size:
             trades, entry = each.trades, self._entry_ns(opened)
             values = np.concatenate([trades.returns, self._bad_ends(trades, opened)])
             entries = np.concatenate([trades.entry_ns, entry])
@@ -263,11 +254,11 @@ class _Board:
         notes = [made.mean_return.note]
         if 0 < made.simulated_count < made.trade_count:
             notes.append(f"{made.simulated_count} of {made.trade_count} results are simulated")
-        elif made.simulated_count and self.basis is LeaderboardBasis.REAL:
+        elif made.simulated_count and self.basis is Basis.REAL:
             notes.append(f"all {made.trade_count} results are simulated: none is real")
         if not made.mean_return.note and not np.isfinite(deflated):
             notes.append(f"Sharpe ratio: {made.sharpe_ratio.note or 'undefined'}")
-        if open_count and self.basis is LeaderboardBasis.REAL:
+        if open_count and self.basis is Basis.REAL:
             notes.append(f"still open: {open_count}; fast exits weigh too much until they end")
         elif open_count:
             notes.append(f"not counted before all of their age have ended: {open_count}")
