@@ -19,6 +19,8 @@ from trimtab.v1.event_service_pb2_grpc import EventServiceStub
 WRAPPER = (sys.executable, str(with_echo.__file__))
 KILLS = 4
 CATCH_UP_S_MAX = 90.0
+# Enough for kills in the middle of everything; as fast as it goes only makes the log longer.
+PAUSE_S_MAX = 0.3
 
 
 def _log(address: str) -> list[event_pb2.Event]:
@@ -57,7 +59,11 @@ def test_each_event_goes_through_a_station_once_while_sidecars_are_killed(
     print(f"seed {seed}")
     rng = random.Random(seed)
     pair = [sidecar(database=postgres_url, wrapper=WRAPPER) for _ in range(2)]
-    with Load(pair[0].address, seed, 2, 1) as one, Load(pair[1].address, seed + 1, 2, 1) as two:
+    addresses = [each.address for each in pair]
+    with (
+        Load(addresses[0], seed, 2, 1, PAUSE_S_MAX) as one,
+        Load(addresses[1], seed + 1, 2, 1, PAUSE_S_MAX) as two,
+    ):
         loads = (one, two)
         for _ in range(KILLS):
             before = [load.record.acknowledged_count for load in loads]
