@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Sidecar
+from trimtab_client import Client, EventBuilder, guard_verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,6 +80,37 @@ def test_the_five_lines_record(sidecar: Callable[..., Sidecar], document: str) -
     )
     assert done.returncode == 0, done.stderr
     assert '"eventCount": "4"' in _run(STATS_LINE, server.address, 20.0)[1]
+
+
+def test_the_clients_report_example_runs(sidecar: Callable[..., Sidecar]) -> None:
+    """The Python block on reports in the client's README, as it stands, names the guard that a real
+    sidecar has heard of, and says why its value is not known."""
+    server: Sidecar = sidecar()
+    build = EventBuilder(source="alpha-1", environment="PAPER")
+    verdict = guard_verdict(guard="volatility", result="BLOCK", memory="STATELESS")
+    with Client(server.address) as client:
+        client.record_events(
+            [
+                build.signal(signal_id="s1", symbol="AAPL", side="BUY", confidence=0.7),
+                build.decision(
+                    signal_id="s1", symbol="AAPL", action="BLOCKED", guard_verdicts=[verdict]
+                ),
+            ]
+        )
+    text = (ROOT / "clients/python/README.md").read_text(encoding="utf-8")
+    block = re.search(r"^## Reports$.*?```python\n(.*?)```", text, re.DOTALL | re.MULTILINE)
+    assert block is not None
+    done = subprocess.run(
+        [sys.executable, "-c", block.group(1)],
+        env={"TRIMTAB_ADDRESS": server.address},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    guard, changed = done.stdout.splitlines()
+    assert guard.startswith("volatility GUARD_EFFECT_UNDECIDED the only trade that would change")
+    assert changed.startswith("without volatility; 1; both sides are simulated")
 
 
 def test_links_lead_somewhere() -> None:

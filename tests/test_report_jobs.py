@@ -142,6 +142,45 @@ def test_every_kind_of_report_is_made_in_every_form(
     assert ("<html" in head.rendered) == (form is ReportForm.HTML)
 
 
+def test_what_signals_made_over_horizons_is_told_with_intervals(tmp_path: Path) -> None:
+    """From the shadow's results to the report: an hour's with intervals, seven trading days' with
+    what is missing, and nothing of a signal that has not matured or did not enter."""
+    store = opened(tmp_path / "log.db")
+    hour, day = 3_600, 24 * 3_600
+    moved = np.random.default_rng(4).normal(0.002, 0.01, 60)
+    for n, value in enumerate(moved.tolist()):
+        at = n * 3 * hour
+        done = {"return_fraction": value, "mae": 0.01, "volatility": 0.001 * (1 + n % 2)}
+        write(store, a_signal(at), a_shadow(at, return_fraction=value))
+        end_ns = START_NS + (at + hour) * SECOND_NS
+        write(store, a_shadow(at, age_ns=hour * SECOND_NS, time_ns=end_ns, **done))
+        if n < 4:
+            week = {"trading_days": 7, "calendar": "XNYS"}
+            end_ns = START_NS + (at + 9 * day) * SECOND_NS
+            write(store, a_shadow(at, time_ns=end_ns, **week, **done))
+    late = 59 * 3 * hour + 60
+    write(store, a_signal(late), a_shadow(late, age_ns=hour * SECOND_NS, status=2))
+    write(store, a_signal(late + 1), a_shadow(late + 1, age_ns=hour * SECOND_NS, flags=8))
+    jobs = ReportJobs(f"sqlite:///{tmp_path / 'log.db'}", CODEC, 1 << 30)
+    response = answer(jobs, asked(ReportKind.DECAY, form=ReportForm.MARKDOWN))
+    short, long = response.horizons
+    assert short.horizon.duration.ToNanoseconds() == hour * SECOND_NS
+    assert (short.matured_count, short.young_count) == (60, 0)
+    mean = short.mean_return
+    assert mean.value == pytest.approx(moved.mean())
+    assert mean.low < moved.mean() < mean.high
+    assert short.mean_mfe.value == pytest.approx(0.05)
+    assert short.mean_mae.value == pytest.approx(0.01)
+    assert short.mean_realized_volatility.value == pytest.approx(0.0015)
+    assert (long.horizon.trading_days, long.horizon.calendar) == (7, "XNYS")
+    assert (long.matured_count, long.mean_return.n) == (4, 4)
+    assert not long.mean_return.HasField("low")
+    assert "an interval needs 10" in long.mean_return.note
+    assert "All signals over fixed horizons" in response.head.rendered
+    assert "| 7 XNYS d | 4 | - |" in response.head.rendered
+    store.close()
+
+
 def test_the_same_ledger_gives_the_same_report(url: str) -> None:
     """To the bit, from whichever worker."""
     job = asked(ReportKind.GUARDS)
@@ -166,12 +205,13 @@ def test_a_ledger_that_is_behind_the_log_says_so(jobs: ReportJobs) -> None:
 def test_a_scope_without_signals_is_a_report_that_says_so(
     jobs: ReportJobs, kind: ReportKind
 ) -> None:
-    """No error, no number out of nothing."""
+    """No error, no number out of nothing; and which environments have signals."""
     wanted = {"changes": ({"confidence_threshold": {"threshold": 0.5}},)}
     job = asked(kind, ReportScope(1), form=ReportForm.MARKDOWN, scenario=wanted)
     head = answer(jobs, job).head
     assert not head.counts.signal_count
     assert any("no signal" in note for note in head.notes)
+    assert any("there are signals of paper, from" in note for note in head.notes)
     assert not head.scope.HasField("start_time")
 
 

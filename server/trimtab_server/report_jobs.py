@@ -28,6 +28,7 @@ from trimtab_server.domain.reports.guards import guard_lines
 from trimtab_server.domain.reports.head import ReportHead
 from trimtab_server.domain.reports.leaderboard import Leaderboard, leaderboard
 from trimtab_server.domain.reports.learning_report import learning_report
+from trimtab_server.domain.reports.missing_results import missing_results, nothing_found
 from trimtab_server.domain.reports.opportunity import blocked_opportunity_cost
 from trimtab_server.domain.reports.performance import performance_comparison
 from trimtab_server.domain.reports.questions import (
@@ -151,8 +152,8 @@ class ReportJobs:
             case ReportKind.COMPARISON:
                 return performance_comparison(loaded.settled, rng, level), ()
             case ReportKind.DECAY:
-                markouts = self._reader().load_markouts(loaded.scope, ledger)
-                curves = decay_curves(ledger, markouts, rng, level)
+                ages = self._reader().load_ages(loaded.scope, ledger)
+                curves = decay_curves(ledger, *ages, rng, level)
                 return curves, curves.notes
             case ReportKind.LEADERBOARD:
                 board = self._leaderboard(question, loaded, rng)
@@ -278,8 +279,14 @@ class ReportJobs:
             log_id=self._reader().log_id(),
             through_sequence=loaded.through_sequence,
             counts=loaded.counts,
-            notes=(*_limits(loaded, when), *notes),
+            notes=(*self._missing(loaded), *_limits(loaded, when), *notes),
         )
+
+    def _missing(self, loaded: Loaded) -> tuple[str, ...]:
+        """What is not there to be told: signals of this scope, or their results."""
+        if not len(loaded.ledger):
+            return nothing_found([ReportWorld(*world) for world in self._reader().worlds()])
+        return missing_results(loaded.ledger)
 
 
 def _limits(loaded: Loaded, when: Asked) -> tuple[str, ...]:
@@ -288,9 +295,7 @@ def _limits(loaded: Loaded, when: Asked) -> tuple[str, ...]:
     behind = when.last_sequence - loaded.through_sequence
     if behind > 0:
         found.append(f"the ledger has not taken in the last {behind:,} events of the log yet")
-    if not counts.signal_count:
-        found.append("there is no signal to enter in this scope")
-    elif not counts.shadow_matured_count:
+    if counts.signal_count and not counts.shadow_matured_count:
         found.append("no signal has a simulated result yet: its prices have to come first")
     elif young := int(np.count_nonzero(loaded.settled.has_shadow & ~loaded.settled.has_counted)):
         found.append(

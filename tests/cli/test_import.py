@@ -72,6 +72,22 @@ def test_importing_twice_stores_once(fake: FakeSidecar, tmp_path: Path) -> None:
     assert "10 events stored" in out
 
 
+def test_the_same_trades_under_another_run_are_warned_of(fake: FakeSidecar, tmp_path: Path) -> None:
+    """In PAPER runs add up, so whoever imports a file again under another run id is told; not for
+    the same run, not for other trades with the same ids, not for BACKTEST, whose runs never mix."""
+    file = written(tmp_path / "t.csv", FREQTRADE)
+    assert "the same trades" not in run(fake, file)[2]
+    assert "the same trades" not in run(fake, file)[2]
+    code, _, err = run(fake, file, "--run-id", "two")
+    assert code == 0
+    assert "warning: the same trades are there with no run id" in err
+    later = written(tmp_path / "later.csv", FREQTRADE.replace("2024-01", "2024-02"))
+    assert "the same trades" not in run(fake, later, "--run-id", "three")[2]
+    for run_id in ("b1", "b2"):
+        told = ["--environment", "backtest", "--run-id", run_id]
+        assert "the same trades" not in run(fake, file, *told)[2]
+
+
 def test_a_trade_that_closed_meanwhile_adds_its_outcome(fake: FakeSidecar, tmp_path: Path) -> None:
     """The signal of the open trade is the same; exit and outcome are new."""
     run(fake, written(tmp_path / "t.csv", FREQTRADE))
@@ -271,7 +287,7 @@ def test_a_result_of_freqtrade_is_read(fake: FakeSidecar, tmp_path: Path) -> Non
         file = written(tmp_path / "backtest-result.json", json.dumps(result, indent=indent))
         code, out, _ = run(fake, file)
         assert code == 0
-        assert "1 trades read" in out
+        assert "1 trade read" in out
     assert [event.strategy for event in fake.events(kind="OUTCOME")] == ["Mine"]
 
 

@@ -95,7 +95,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
             "--stateful", "slots",
         )  # fmt: skip
         assert code == 0, out + err
-        assert "720 bars of 2 symbols read, 86,400 s long, 0 problems" in out
+        assert "720 bars of 2 symbols read, 24 h long, 0 problems" in out
         assert "guard slots: " in out
         yield sidecar
     finally:

@@ -59,7 +59,7 @@ def test_guards_and_blocked_signals_become_decisions(fake: FakeSidecar, tmp_path
     assert "guard volatility: 1 passed, 1 blocked, 1 not looked at; stateless, a maximum" in out
     assert "guard max_positions: 2 passed, 1 blocked, 0 not looked at; stateful" in out
     assert "next: trimtab report guards --environment paper" in out
-    assert "1 trades read (0 still open, 3 without confidence), 2 signals that were not" in out
+    assert "1 trade read (0 still open, 3 without confidence), 2 signals that were not" in out
     decisions = fake.events(kind="DECISION")
     assert [event.decision.action for event in decisions] == [1, 2, 2]
     told = decisions[1].decision
@@ -87,7 +87,7 @@ def test_bars_go_with_the_signals_in_the_order_of_time(fake: FakeSidecar, tmp_pa
         str(folder_of_prices(tmp_path / "prices")),
     )
     assert code == 0
-    assert "10 bars of 2 symbols read, 86,400 s long, 0 problems" in out
+    assert "10 bars of 2 symbols read, 24 h long, 0 problems" in out
     assert "not needed: prices of MSFT" in out
     events = fake.events()
     times = [event.event_time.ToNanoseconds() for event in events]
@@ -126,7 +126,7 @@ def test_one_file_may_hold_many_symbols(fake: FakeSidecar, tmp_path: Path) -> No
     trades = written(tmp_path / "t.csv", TRADES)
     code, out, err = run(fake, trades, "--prices", str(tmp_path / "p.parquet"))
     assert code == 0
-    assert "3 bars of 1 symbols read, 3,600 s long" in out
+    assert "3 bars of 1 symbol read, 60 min long" in out
     assert "warning: no prices of BTC/USDT" in err
 
 
@@ -137,7 +137,7 @@ def test_signals_without_a_plan_are_told(fake: FakeSidecar, tmp_path: Path) -> N
     trades = written(tmp_path / "t.csv", text)
     prices = str(folder_of_prices(tmp_path / "prices"))
     _, _, err = run(fake, trades, "--prices", prices, "--dry-run")
-    assert "1 rows tell no holding period, stop or target" in err
+    assert "1 row tells no holding period, stop or target" in err
     code, _, err = run(fake, trades, "--prices", prices, "--holding-period", "10d")
     assert (code, err) == (0, "")
     assert fake.events(kind="SIGNAL")[0].signal.exit_plan.holding_period.seconds == 864_000

@@ -56,7 +56,7 @@ def test_terminal_report_answers_the_question(fake: FakeSidecar) -> None:
 def test_every_format_is_written(fake: FakeSidecar, tmp_path: Path) -> None:
     """By suffix or by --format, to a file or to standard output."""
     for suffix, begin in ((".html", "<!doctype html>"), (".md", "# Does"), (".json", "{")):
-        target = tmp_path / "deep" / f"report{suffix}"
+        target = tmp_path / f"report{suffix}"
         code, out, _ = run("--address", fake.address, "--output", str(target))
         assert code == 0
         assert "written to" in out

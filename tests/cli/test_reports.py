@@ -57,13 +57,28 @@ def test_every_report_is_written_in_every_form(
     assert code == 0
     assert "What it is made of" in out
     for suffix, begin in ((".html", "<!doctype html>"), (".md", "# "), (".json", "{")):
-        target = tmp_path / "deep" / f"report{suffix}"
+        target = tmp_path / f"report{suffix}"
         code, out, _ = run(server, "report", kind, "--output", str(target))
         assert code == 0
         assert f"written to {target}" in out
         assert target.read_text().startswith(begin)
     _, out, _ = run(server, "report", kind, "--format", "json")
     assert json.loads(out)["head"]["log_id"] == "log-1"
+
+
+@pytest.mark.parametrize("command", [["report", "guards"], ["report", "calibration"], ["what-if"]])
+def test_a_missing_folder_is_named_before_anything_is_asked(
+    server: ReportServer, tmp_path: Path, command: list[str]
+) -> None:
+    """Exit 2, the folder is named and not made, and no report was worked out for nothing."""
+    target = tmp_path / "not there" / "report.html"
+    change = ["--max-positions", "1"] if command == ["what-if"] else []
+    code, _, err = run(server, *command, *change, "--output", str(target))
+    assert (code, err) == (
+        2, f"trimtab: --output {target}: there is no folder {target.parent}\n",
+    )  # fmt: skip
+    assert not target.parent.exists()
+    assert server.reports.asked == []
 
 
 def test_the_only_world_is_taken(server: ReportServer) -> None:

@@ -15,6 +15,7 @@ from trimtab_server.domain.ledger.columns import (
     PASS,
     STATELESS,
     GuardRule,
+    Horizons,
     Ledger,
     Names,
     ResultStatus,
@@ -159,3 +160,34 @@ def a_ledger(
     return Ledger(
         names=made_names, verdicts=verdicts if verdicts is not None else empty_verdicts(n), **made
     )
+
+
+def some_horizons(ledger: Ledger, rows: Sequence[int] | NDArray[np.int64], **told: Any) -> Horizons:
+    """Results of these signals over an hour, or over `trading_days` of XNYS (then `age_s` tells
+    how long they are on average), entered with their signal, all numbers 0.01 unless told."""
+    row = np.asarray(rows, dtype=np.int64)
+    days = told.pop("trading_days", 0)
+    age_s = np.broadcast_to(told.pop("age_s", days * 7 / 5 * 86_400.0 or 3_600.0), row.size)
+    entry = np.asarray(told.pop("entry_ns", ledger.signal_time_ns[row]), dtype=np.int64)
+    ended = np.asarray(told.pop("ended_ns", entry + (age_s * 1e9).astype(np.int64)), dtype=np.int64)
+
+    def column(name: str) -> NDArray[np.float64]:
+        values = np.asarray(told.pop(name, 0.01), dtype=np.float64)
+        return np.broadcast_to(values, row.size).copy()
+
+    made = Horizons(
+        row=row,
+        age_s=age_s.copy(),
+        trading_days=np.broadcast_to(np.int32(days), row.size).copy(),
+        calendar=np.broadcast_to(np.int32(1 if days else 0), row.size).copy(),
+        calendars=("", "XNYS"),
+        entry_ns=entry,
+        ended_ns=ended,
+        return_fraction=column("return_fraction"),
+        gross=column("gross"),
+        mfe=column("mfe"),
+        mae=column("mae"),
+        volatility=column("volatility"),
+    )
+    assert not told, f"no such column: {set(told)}"
+    return made

@@ -179,10 +179,31 @@ def curve(strategy: str) -> pb.DecayCurve:
     return told
 
 
+def horizon(days: int, value: float, **changes: Any) -> pb.HorizonResult:
+    """What signals made over so many trading days."""
+    told: dict[str, Any] = {
+        "matured_count": 640,
+        "mean_return": estimate(value, value - 0.002, value + 0.002),
+        "mean_mfe": estimate(0.021, 0.018, 0.024),
+        "mean_mae": estimate(0.017, 0.015, 0.019),
+        "mean_realized_volatility": estimate(0.0008, 0.0007, 0.0009),
+    }
+    span = event_pb2.Horizon(trading_days=days, calendar="XNYS")
+    return pb.HorizonResult(horizon=span, **told | changes)
+
+
 def decay() -> pb.GetSignalDecayResponse:
-    """All signals and two strategies."""
+    """All signals, two strategies and three horizons, the last with too little data."""
+    few = {name: estimate(0.03) for name in ("mean_return", "mean_mfe", "mean_mae")}
     return pb.GetSignalDecayResponse(
-        head=head(), all=curve(""), strategies=[curve("momentum"), curve(NASTY)]
+        head=head(),
+        all=curve(""),
+        strategies=[curve("momentum"), curve(NASTY)],
+        horizons=[
+            horizon(1, 0.0012),
+            horizon(7, 0.0031, young_count=3),
+            horizon(30, 0.0, mean_realized_volatility=unknown(), matured_count=12, **few),
+        ],
     )
 
 

@@ -143,8 +143,7 @@ def test_an_empty_ledger_loads_as_empty_arrays(reader: LedgerReader) -> None:
     assert all(getattr(ledger, name).dtype == column_dtype(name) for name in COLUMNS)
     assert ledger.verdicts.start.tolist() == [0]
     assert ledger.names.strategies == ("",)
-    assert reader.load_markouts(PAPER, ledger).row.size == 0
-    assert reader.load_horizons(PAPER, ledger).row.size == 0
+    assert [each.row.size for each in reader.load_ages(PAPER, ledger)] == [0, 0]
     assert reader.load_predictions(PAPER, ledger).row.size == 0
     indicators = reader.load_contexts(PAPER, ledger, "indicator", "rsi")
     assert isinstance(indicators, np.ndarray)
@@ -278,7 +277,7 @@ def test_markouts_and_horizons_belong_to_their_signal(store: Store, reader: Ledg
     )
     scope = replace(PAPER, symbol="BTCUSDT")
     ledger = reader.load(scope)
-    found = reader.load_markouts(scope, ledger)
+    found, horizons = reader.load_ages(scope, ledger)
     assert found.calendars == ("", "XNYS")
     assert found.row.tolist() == [0, 0, 1, 1, 1]
     assert found.age_s.tolist() == [60.0, 120.0, 60.0, 90.0, 7.0 * _DAY_S]
@@ -286,10 +285,14 @@ def test_markouts_and_horizons_belong_to_their_signal(store: Store, reader: Ledg
     assert found.calendar.tolist() == [0, 0, 0, 0, 1]
     assert found.return_fraction.tolist() == [0.01, 0.02, 0.4, 0.45, 0.6]
     assert [found.row.dtype.name, found.trading_days.dtype.name] == ["int64", "int32"]
-    horizons = reader.load_horizons(scope, ledger)
     assert horizons.row.tolist() == [1, 1]
     assert horizons.age_s.tolist() == [60.0, 7.0 * _DAY_S]
+    assert horizons.calendars == ("", "XNYS")
+    assert horizons.calendar.tolist() == [0, 1]
     assert horizons.gross.tolist() == [0.5, 0.6]
+    told = a_shadow(2)
+    assert horizons.entry_ns.tolist() == [told.entry_time_ns] * 2
+    assert horizons.ended_ns.tolist() == [told.time_ns] * 2
     assert [getattr(horizons, name).tolist() for name in ("mfe", "mae", "volatility")] == [
         [0.05, 0.05],
         [0.02, 0.02],
@@ -350,7 +353,7 @@ def test_fill_models_are_never_mixed(store: Store, reader: LedgerReader) -> None
     assert reader.load(PAPER).names.fill_model == "v1"
     write(store, a_signal(5), a_shadow(5, **new))
     ledger = reader.load(PAPER)
-    found = reader.load_markouts(PAPER, ledger)
+    found, _ = reader.load_ages(PAPER, ledger)
     assert ledger.names.fill_model == "v2"
     assert np.array_equal(
         ledger.shadow_fee_cost, [0.02, 0.02, 0.02, nan, nan, 0.02], equal_nan=True

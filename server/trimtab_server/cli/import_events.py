@@ -22,6 +22,7 @@ NAMESPACE = uuid.UUID("b0f3c1de-6a51-5b7e-9d2c-7d0a4f9e1c35")
 """Of the event ids; never change it, or files that were imported would be stored again."""
 BATCH_EVENTS = 500
 REFUSALS_KEPT = 1_000
+LOOKED_AT = 20
 # A bar that closes at a time is known to the signal of that time.
 _RANKS = {"market_bar": 0, "signal": 1, "decision": 2, "execution": 3, "outcome": 4}
 
@@ -187,6 +188,34 @@ def record_planned(client: Client, planned: Iterable[Planned]) -> Imported:
             if len(done.refused) < REFUSALS_KEPT:
                 done.refused.append(f"{one.where}: {_refusal(one, result.rejection)}")
     return done
+
+
+def run_with_the_same(
+    client: Client, rows: Sequence[TradeRow], builder: EventBuilder
+) -> str | None:
+    """The run id under which this source and environment hold the first or the last of these trades
+    already; None = it is not so, or this caller may not read. One or two look-ups by signal id: an
+    import under another run id is another event, so the log itself cannot refuse it."""
+    from trimtab_client import Environment, PermissionDenied, event_filter
+
+    word = Environment.Name(builder.environment)
+    for row in dict.fromkeys((0, len(rows) - 1)) if rows else ():
+        mine = trade_events(rows[row], builder, word)[0]
+        wanted = event_filter(
+            kinds=["SIGNAL"],
+            source=mine.source,
+            environment=word,
+            symbol=mine.symbol,
+            signal_id=mine.signal_id,
+        )
+        try:
+            found = client.list_events(wanted, page_size=LOOKED_AT).events
+        except PermissionDenied:
+            return None
+        for one in found:
+            if one.run_id != mine.run_id and one.event_time == mine.event_time:
+                return str(one.run_id)
+    return None
 
 
 def _refusal(one: Planned, rejection: Any) -> str:

@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from trimtab_server.cli.events import AddressOption, fail, sidecar
-from trimtab_server.cli.import_events import BarTime, planned_events, record_planned
+from trimtab_server.cli.import_events import (
+    BarTime,
+    Imported,
+    planned_events,
+    record_planned,
+    run_with_the_same,
+)
 from trimtab_server.cli.import_options import (
     BarTimeOption,
     DryRunOption,
@@ -47,9 +53,10 @@ from trimtab_server.cli.trade_files import (
     UnreadableError,
     read_trades,
 )
+from trimtab_server.domain.wording import duration_text, plural
 
 if TYPE_CHECKING:
-    from trimtab_client import EventBuilder
+    from trimtab_client import Client, EventBuilder
 
 PROBLEMS_SHOWN = 50
 NAMES_SHOWN = 8
@@ -111,14 +118,16 @@ def _say_read(found: Read) -> None:
     open_count = sum(row.is_open for row in found.rows)
     traded_count = sum(row.is_traded for row in found.rows)
     unclaimed = sum(row.confidence is None for row in found.rows)
-    told = f"{traded_count:,} trades read ({open_count:,} still open"
+    told = f"{plural(traded_count, 'trade')} read ({open_count:,} still open"
     told += f", {unclaimed:,} without confidence" if unclaimed else ""
     told += f", {found.duplicate_count:,} repeated" if found.duplicate_count else ""
     others = len(found.rows) - traded_count
-    told += f"), {others:,} signals that were not traded" if others else ")"
-    typer.echo(f"{told}, {len(found.problems):,} problems")
+    told += ")"
+    if others:
+        told += f", {plural(others, 'signal that was', 'signals that were')} not traded"
+    typer.echo(f"{told}, {plural(len(found.problems), 'problem')}")
     for words, count in found.warnings.items():
-        typer.echo(f"warning: {count:,} trade{'s' if count != 1 else ''}: {words}", err=True)
+        typer.echo(f"warning: {plural(count, 'trade')}: {words}", err=True)
 
 
 def _names(names: list[str]) -> str:
@@ -126,13 +135,30 @@ def _names(names: list[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + more
 
 
+def _warn_of_doubles(client: Client, found: Read, builder: EventBuilder) -> None:
+    """Tells of trades that are there under another run id, where runs are added up."""
+    from trimtab_client import Environment
+
+    if builder.environment == Environment.ENVIRONMENT_BACKTEST:
+        return
+    run_id = run_with_the_same(client, found.rows, builder)
+    if run_id is None:
+        return
+    where = f"run id {run_id}" if run_id else "no run id"
+    typer.echo(
+        f"warning: the same trades are there with {where}: reports that are not asked for one run "
+        "(--run-id) count them twice",
+        err=True,
+    )
+
+
 def _say_prices(prices: Prices, found: Read) -> None:
     _say_problems([f"{path.name}: {problem}" for path, problem in prices.problems])
     lengths = sorted({step / 1e9 for step in prices.intervals.values()})
     typer.echo(
-        f"{len(prices.bars):,} bars of {len(prices.intervals):,} symbols read, "
-        f"{_names([f'{one:,.0f} s' for one in lengths]) or 'none'} long, "
-        f"{len(prices.problems):,} problems"
+        f"{plural(len(prices.bars), 'bar')} of {plural(len(prices.intervals), 'symbol')} read, "
+        f"{_names([duration_text(one) for one in lengths]) or 'none'} long, "
+        f"{plural(len(prices.problems), 'problem')}"
     )
     if prices.unused:
         typer.echo(f"not needed: prices of {_names(sorted(prices.unused))}")
@@ -141,9 +167,28 @@ def _say_prices(prices: Prices, found: Read) -> None:
     endless = sum(not row.has_plan for row in found.rows)
     if endless:
         typer.echo(
-            f"warning: {endless:,} rows tell no holding period, stop or target: they are followed "
-            "for the sidecar's default_holding_days; --holding-period tells another time",
+            f"warning: {plural(endless, 'row tells', 'rows tell')} no holding period, stop or "
+            "target: the sidecar's default_holding_days hold; --holding-period tells another time",
             err=True,
+        )
+
+
+def _say_done(done: Imported) -> None:
+    """What became of the events; exit 1 when any was refused."""
+    _say_problems(done.refused)
+    typer.echo(
+        f"{plural(done.stored_count, 'event')} stored, {done.duplicate_count:,} were there before, "
+        f"{done.refused_count:,} refused"
+    )
+    if done.refused:
+        raise typer.Exit(1)
+
+
+def _say_no_prices(found: Read) -> None:
+    if not all(row.is_traded for row in found.rows):
+        typer.echo(
+            "no --prices: what signals that were not traded would have made stays unknown, unless "
+            "bars or ticks of theirs are in the log"
         )
 
 
@@ -222,7 +267,11 @@ def import_trades(
     guard:NAME_stateful. Signals that were not traded stand in the same file: decision (blocked,
     ...), or blocked by a guard and without an exit. Planned exit: holding_period (10d),
     holding_trading_days, stop_loss_price, take_profit_price. With --prices every signal is followed
-    to what it would have made, and `trimtab report guards` tells what each guard cost.
+    to what it would have made, and `trimtab report guards` tells what each guard cost; without
+    prices, what was blocked stays unknown.
+
+    Importing a file again adds nothing; under another --run-id it is stored again, and in live and
+    paper reports add the runs up (a warning tells when the same trades are there).
 
     Prices: time*, symbol, open, high, low, close*, volume, spread_bps.
     """
@@ -238,25 +287,22 @@ def import_trades(
     found = _read(file, kind, how)
     _say_read(found)
     bars = Prices() if prices is None else _read_prices(prices, found, interval)
-    if prices is not None:
+    if prices is None:
+        _say_no_prices(found)
+    else:
         _say_prices(bars, found)
     if (found.problems or bars.problems) and not (skip_bad and found.rows):
         raise fail("nothing imported: mend the file, or pass --skip-bad")
     bad_count = len(found.bad_lines) + len({(path, one.line) for path, one in bars.problems})
     if bad_count:
-        typer.echo(f"{bad_count:,} bad rows skipped", err=True)
+        typer.echo(f"{plural(bad_count, 'bad row')} skipped", err=True)
     if dry_run:
         typer.echo("dry run: nothing imported")
         return
     with sidecar(address) as client:
+        _warn_of_doubles(client, found, builder)
         done = record_planned(client, planned_events(found.rows, bars, builder, bar_time))
-    _say_problems(done.refused)
-    typer.echo(
-        f"{done.stored_count:,} events stored, {done.duplicate_count:,} were there before, "
-        f"{done.refused_count:,} refused"
-    )
-    if done.refused:
-        raise typer.Exit(1)
+    _say_done(done)
     if found.guards:
         run = f" --run-id {run_id}" if run_id else ""
         typer.echo(f"next: trimtab report guards --environment {environment}{run}")

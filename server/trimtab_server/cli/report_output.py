@@ -40,12 +40,16 @@ FormatOption = Annotated[
     ReportFormat | None,
     typer.Option("--format", help="Default: by the suffix of --output, else the terminal."),
 ]
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write to a file, in a folder that exists.")
+]
 
 
 def chosen_format(form: ReportFormat | None, output: Path | None) -> ReportFormat:
     """The format as told, else by the file's suffix, else the terminal's; exit 2 for a file whose
-    suffix says nothing."""
+    suffix says nothing, or in a folder that is not there: before anybody works on the answer."""
+    if output is not None and not output.parent.is_dir():
+        raise fail(f"--output {output}: there is no folder {output.parent}", 2)
     if form is not None:
         return form
     if output is None:
@@ -56,9 +60,8 @@ def chosen_format(form: ReportFormat | None, output: Path | None) -> ReportForma
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file and the folders above it; exit 1 with one line when that fails."""
+    """Writes a file; exit 1 with one line when that fails."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise fail(f"cannot write {path}: {error.strerror}") from None

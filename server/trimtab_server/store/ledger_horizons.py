@@ -1,36 +1,17 @@
 """Simulated results over horizons, and markouts: where signals stood at several ages."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_server.domain.ledger.columns import CodeArray, FloatArray, IntArray
+from trimtab_server.domain.ledger.columns import FloatArray, IntArray
 from trimtab_server.domain.shadow.result import NOT_FILLED
 from trimtab_server.store.ledger_columns import is_result, result_status, trading_day_s
-from trimtab_server.store.ledger_records import MARKOUT
+from trimtab_server.store.ledger_records import MARKOUT, times_ns
 from trimtab_server.store.ledger_sources import Array
 
 _NS = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class Horizons:
-    """What signals would have made over fixed horizons, shape (m,), by row and age: row of the
-    signal in the Ledger; age_s, trading_days and calendar as in Markouts; returns after and before
-    costs; excursions and volatility until then. Only what has matured."""
-
-    row: IntArray
-    age_s: FloatArray
-    trading_days: CodeArray
-    calendar: CodeArray
-    calendars: tuple[str, ...]
-    return_fraction: FloatArray
-    gross: FloatArray
-    mfe: FloatArray
-    mae: FloatArray
-    volatility: FloatArray
 
 
 class Told(NamedTuple):
@@ -97,21 +78,21 @@ def markout_columns(told: list[Told]) -> dict[str, Array]:
 
 def horizon_columns(told: list[Told]) -> dict[str, Array]:
     """The columns of Horizons, calendars as keys."""
-    empty = np.empty(0, dtype=np.int64)
     kept = [_is_horizon(one) for one in told]
 
-    def joined(name: str) -> Array:
-        parts = [getattr(one, name)[mask] for one, mask in zip(told, kept, strict=True)]
-        return np.concatenate([empty, *parts])
+    def joined(parts: list[Array], dtype: type[np.generic] = np.int64) -> Array:
+        masked = [part[mask] for part, mask in zip(parts, kept, strict=True)]
+        return np.concatenate([np.empty(0, dtype=dtype), *masked])
 
-    def numbers(name: str) -> FloatArray:
-        parts = [one.record[name][mask] for one, mask in zip(told, kept, strict=True)]
-        return np.concatenate([empty.astype(np.float64), *parts])
-
-    columns = {name: joined(name) for name in ("row", "age_ns", "trading_days", "calendar")}
+    columns = {
+        name: joined([getattr(one, name) for one in told])
+        for name in ("row", "age_ns", "trading_days", "calendar")
+    }
     columns["age_s"] = age_s(columns["age_ns"], columns["trading_days"], columns["calendar"])
+    columns["entry_ns"] = joined([one.record["entry_time_ns"] for one in told])
+    columns["ended_ns"] = joined([times_ns(one.record) for one in told])
     for name in ("return_fraction", "gross", "mfe", "mae", "volatility"):
-        columns[name] = numbers(name)
+        columns[name] = joined([one.record[name] for one in told], np.float64)
     order = np.lexsort((columns["calendar"], columns["age_s"], columns["row"]))
     return {name: column[order] for name, column in columns.items()}
 

@@ -11,6 +11,7 @@ from trimtab_server.domain.ledger.columns import (
     COLUMNS,
     CodeArray,
     FloatArray,
+    Horizons,
     IntArray,
     Ledger,
     LedgerScope,
@@ -42,7 +43,6 @@ from trimtab_server.store.ledger_columns import (
 )
 from trimtab_server.store.ledger_fill_models import results_of_one
 from trimtab_server.store.ledger_horizons import (
-    Horizons,
     Told,
     horizon_columns,
     markout_columns,
@@ -217,31 +217,25 @@ class LedgerReader:
 
     # -- what belongs to signals ----------------------------------------------------------------
 
-    def load_markouts(self, scope: LedgerScope, ledger: Ledger) -> Markouts:
+    def load_ages(self, scope: LedgerScope, ledger: Ledger) -> tuple[Markouts, Horizons]:
         """Where the signals of `ledger` (as loaded from this scope) stood at several ages: the
         markouts of their own shadow result and of those over horizons, and each horizon's own
-        return before costs; of several for one age one."""
+        return before costs; of several for one age one. And what they would have made over each
+        horizon, with excursions and volatility; what has not matured is not there."""
         with self._source.snapshot():
-            columns = markout_columns(self._told(scope, ledger))
-            codes, calendars = coded(self._source, columns["calendar"])
-        return Markouts(
-            row=columns["row"],
-            age_s=columns["age_s"],
-            trading_days=columns["trading_days"].astype(np.int32),
-            calendar=codes,
-            calendars=calendars,
-            return_fraction=columns["return_fraction"],
+            told = self._told(scope, ledger)
+            parts = [markout_columns(told), horizon_columns(told)]
+            del told
+            calendars = []
+            for columns in parts:
+                columns["calendar"], names = coded(self._source, columns["calendar"])
+                columns["trading_days"] = columns["trading_days"].astype(np.int32)
+                del columns["age_ns"]
+                calendars.append(names)
+        return (
+            Markouts(**parts[0], calendars=calendars[0]),
+            Horizons(**parts[1], calendars=calendars[1]),
         )
-
-    def load_horizons(self, scope: LedgerScope, ledger: Ledger) -> Horizons:
-        """What the signals of `ledger` would have made over each horizon, with excursions and
-        volatility; what has not matured is not there."""
-        with self._source.snapshot():
-            columns = horizon_columns(self._told(scope, ledger))
-            codes, calendars = coded(self._source, columns["calendar"])
-        del columns["age_ns"]
-        columns["trading_days"] = columns["trading_days"].astype(np.int32)
-        return Horizons(**(columns | {"calendar": codes}), calendars=calendars)
 
     def _told(self, scope: LedgerScope, ledger: Ledger) -> list[Told]:
         """Shadow results of the ledger's signals: their own, and those over horizons, of its fill

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from rich.console import Console
 
 from tests.domain import report_samples as samples
+from tests.domain.ledgers import some_horizons
 from tests.domain.odd_ledgers import odd_ledgers
 from trimtab.v1 import report_service_pb2 as pb
 from trimtab_server.cli.document_view import print_document
@@ -127,11 +128,24 @@ def test_what_is_not_known_says_why() -> None:
     assert "outcomes in only 4 blocks: too few for an interval" in decayed
 
 
+def test_horizons_stand_beside_the_curve_with_what_they_lack() -> None:
+    """A line a horizon with its interval and effective sample; without an interval the reason, and
+    no effective sample; how many results came too early to count."""
+    text = markdown(document("decay", samples.decay()))
+    assert "| 7 XNYS d | 640 | 120 | 0.31% [0.11%, 0.51%] |" in text
+    assert "| 30 XNYS d | 12 | - | 3.00% (no interval) |" in text
+    assert "| 30 XNYS d | 3.00% (no interval) | 3.00% (no interval) | not known |" in text
+    assert "30 XNYS d, mean return; 30 XNYS d, mean MFE; 30 XNYS d, mean MAE: outcomes in" in text
+    assert "30 XNYS d, mean volatility: no outcomes" in text
+    assert "7 XNYS d: 3 early results left out" in text
+    assert "No signal has reached a horizon yet" in markdown(document("decay", EMPTY["decay"]))
+
+
 @pytest.mark.parametrize("kind", list(EMPTY))
 def test_an_empty_scope_is_told_in_one_sentence(kind: str) -> None:
     """The answer says that there is nothing, and nothing else."""
     answer = document(kind, EMPTY[kind]).answer
-    assert answer == "No signal to enter lies in this scope: there is nothing to tell."
+    assert answer == "No signals were found in this scope and window: there is nothing to tell."
 
 
 def test_signals_without_results_are_told() -> None:
@@ -166,12 +180,13 @@ def own_results(ledger: Ledger) -> dict[ReportKind, Any]:
     markouts = Markouts(
         none.astype(np.int64), none, none.astype(np.int32), none.astype(np.int32), ("",), none
     )
+    reached = some_horizons(ledger, np.arange(len(ledger)))
     return {
         ReportKind.LEARNING: learning_report(ledger, rng),
         ReportKind.OPPORTUNITY: blocked_opportunity_cost(ledger, rng),
         ReportKind.GUARDS: guard_lines(ledger, rng),
         ReportKind.LEADERBOARD: leaderboard(ledger, groups, rng),
-        ReportKind.DECAY: decay_curves(ledger, markouts, rng),
+        ReportKind.DECAY: decay_curves(ledger, markouts, reached, rng),
         ReportKind.COMPARISON: performance_comparison(ledger, rng),
         ReportKind.WHAT_IF: WhatIf(ledger).result(Scenario((GuardOff("*"),)), rng),
     }

@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.domain.ledgers import DAY_NS, HOUR_NS, SECOND_NS, START_NS, a_ledger
+from tests.domain.ledgers import DAY_NS, HOUR_NS, SECOND_NS, START_NS, a_ledger, some_horizons
 from tests.domain.odd_ledgers import bad_numbers, odd_ledgers
 from trimtab_server.domain.ledger.columns import Ledger, Markouts
-from trimtab_server.domain.reports.decay import Age, decay_curves, half_life
+from trimtab_server.domain.reports.ages import Age
+from trimtab_server.domain.reports.decay import SignalDecay, decay_curves, half_life
 from trimtab_server.domain.statistics.estimates import FloatArray
 
 NAN = float("nan")
@@ -31,6 +32,11 @@ def marks_of(returns: FloatArray, ages_s: FloatArray = AGES_S) -> Markouts:
     )
 
 
+def curves(ledger: Ledger, markouts: Markouts, chance: np.random.Generator) -> SignalDecay:
+    """The curves where no horizon has matured."""
+    return decay_curves(ledger, markouts, some_horizons(ledger, ()), chance)
+
+
 def decaying(seed: int, half_s: float, n: int = 600, noise: float = 0.002) -> FloatArray:
     """Signals whose edge of 0.4 % is earned with this half-life, on a random walk."""
     chance = np.random.default_rng(seed)
@@ -45,7 +51,7 @@ def test_half_life_of_an_exponential_decay_is_recovered() -> None:
     for seed in range(20):
         ledger = a_ledger(600)
         chance = np.random.default_rng(seed)
-        curve = decay_curves(ledger, marks_of(decaying(seed, 900.0)), chance).all
+        curve = curves(ledger, marks_of(decaying(seed, 900.0)), chance).all
         half = curve.half_life_s
         assert half.value is not None
         assert half.low is not None
@@ -61,7 +67,7 @@ def test_a_curve_without_an_edge_has_no_half_life() -> None:
     told = 0
     for seed in range(25):
         noise = decaying(seed, 900.0) - 0.004 * (1 - 0.5 ** (AGES_S / 900.0))
-        curve = decay_curves(a_ledger(600), marks_of(noise), np.random.default_rng(seed)).all
+        curve = curves(a_ledger(600), marks_of(noise), np.random.default_rng(seed)).all
         told += curve.half_life_s.value is not None
         assert curve.peak_age_s is not None
     assert told <= 3
@@ -81,7 +87,7 @@ def test_points_are_means_by_age_with_intervals() -> None:
     """Youngest first, each over the signals that have a markout at that age."""
     returns = np.random.default_rng(2).normal(0.001, 0.01, (300, 2))
     returns[200:, 1] = NAN
-    curve = decay_curves(a_ledger(300), marks_of(returns, np.array([3600.0, 60.0])), rng()).all
+    curve = curves(a_ledger(300), marks_of(returns, np.array([3600.0, 60.0])), rng()).all
     assert [point.age for point in curve.points] == [Age(60.0), Age(3600.0)]
     young, old = (point.mean_return for point in curve.points)
     assert (young.n, old.n) == (200, 300)
@@ -102,7 +108,7 @@ def test_trading_days_are_ages_of_their_calendar() -> None:
         calendars=("", "XNYS"),
         return_fraction=np.repeat([0.001, 0.002, 0.003], n),
     )
-    curve = decay_curves(a_ledger(n), marks, rng()).all
+    curve = curves(a_ledger(n), marks, rng()).all
     assert [point.age for point in curve.points] == [
         Age(3600.0),
         Age(None, 1, "XNYS"),
@@ -122,7 +128,7 @@ def test_each_strategy_has_its_own_curve_and_delay() -> None:
         decision_time_ns=at,
         first_fill_time_ns=at + np.array([2, 5, -1, 9]) * SECOND_NS,
     )
-    decay = decay_curves(ledger, marks_of(np.full((4, 1), 0.01), np.array([60.0])), rng())
+    decay = curves(ledger, marks_of(np.full((4, 1), 0.01), np.array([60.0])), rng())
     assert [curve.strategy for curve in decay.strategies] == ["a", "b"]
     a, b = decay.strategies
     assert a.execution_delay_s.value == pytest.approx(5.0)
@@ -136,7 +142,7 @@ def test_each_strategy_has_its_own_curve_and_delay() -> None:
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
 def test_too_little_data_is_said(n: int) -> None:
     """A few signals have points without intervals and no half-life."""
-    decay = decay_curves(a_ledger(n), marks_of(decaying(1, 900.0, n)), rng())
+    decay = curves(a_ledger(n), marks_of(decaying(1, 900.0, n)), rng())
     assert decay.all.half_life_s.value is None
     assert decay.all.half_life_s.note
     assert all(point.mean_return.low is None for point in decay.all.points)
@@ -158,4 +164,4 @@ def test_no_number_is_ever_undefined(ledger: Ledger, seed: int) -> None:
         calendars=("XNYS",),
         return_fraction=chance.choice((NAN, 5e-324, 0.01, -0.01, 1e9, 1e300), m),
     )
-    assert list(bad_numbers(decay_curves(ledger, marks, rng()))) == []
+    assert list(bad_numbers(curves(ledger, marks, rng()))) == []

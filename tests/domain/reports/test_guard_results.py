@@ -73,4 +73,4 @@ def test_a_return_beyond_all_reason_drowns_no_other() -> None:
     assert line.matured_count == 1
     assert line.value.value == pytest.approx(-0.05)
     assert line.value_optimistic == pytest.approx(-0.05)
-    assert "1 of the trades that would change have no simulated result" in line.note
+    assert "1 of the trades that would change has no simulated result" in line.note

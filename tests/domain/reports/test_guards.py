@@ -67,7 +67,7 @@ def test_a_guard_is_credited_only_with_what_it_alone_blocked() -> None:
     assert news.avoided_loss == pytest.approx(0.02)
     assert news.effect is GuardEffect.UNDECIDED
     assert news.identifiability is Identifiability.SIMULATED
-    assert "1 of the trades that would change have no simulated result yet" in news.note
+    assert "1 of the trades that would change has no simulated result yet" in news.note
     assert (spread.blocked_alone_count, spread.added_count, spread.value.value) == (0, 0, 0.0)
     assert spread.identifiability is Identifiability.EXACT
     assert spread.note == "its absence would change no trade"
@@ -105,7 +105,7 @@ def test_money_is_told_only_where_every_size_is_known() -> None:
         "news"
     ]
     assert unknown.value_money.value is None
-    assert "the size of 1 trades" in unknown.value_money.note
+    assert "the size of 1 trade is" in unknown.value_money.note
 
 
 def test_bounds_use_the_bounds_of_every_trade() -> None:

@@ -74,6 +74,47 @@ def test_an_undecided_guard_says_what_it_still_needs() -> None:
     assert f"about {report.guards[0].outcomes_needed:,} more outcomes" in finding
 
 
+def test_the_headline_is_of_a_guard_that_has_something_to_judge() -> None:
+    """A guard that blocked nothing, and one whose absence frees nobody, are told behind all that
+    has a result."""
+    month = a_month(edge=0.0, guard_edge=0.0003)
+    both = [("volatility", "spread") if k % 8 == 0 else ("volatility",) for k in range(0, 1600, 4)]
+    blocked_by = [both[k // 4] if k % 4 == 0 else () for k in range(1600)]
+    ledger = a_ledger(
+        1600,
+        guards=("idle", "spread", "volatility"),
+        blocked_by=blocked_by,
+        signal_time_ns=month.signal_time_ns,
+        decision_time_ns=month.decision_time_ns,
+        shadow_return=month.shadow_return,
+    )
+    report = learning_report(ledger, rng())
+    assert report.findings[0].startswith("Guard volatility is undecided")
+    assert [line.matured_count for line in report.guards] == [0, 0, 200]
+    idle = said(report, "Guard idle")
+    assert idle == "Guard idle blocked none of 1,600 signals that it looked at."
+    assert said(report, "Guard spread") == (
+        "Guard spread blocked 200 signals, and none would go another way without it."
+    )
+
+
+def test_without_prices_the_headline_is_what_is_missing() -> None:
+    """Not a guard's zero: how many were blocked, and that nothing was simulated, and why."""
+    n = 20
+    ledger = a_ledger(
+        n,
+        blocked_by=[("v",)] * n,
+        shadow_return=np.full(n, NAN),
+        shadow_status=np.full(n, ResultStatus.CENSORED),
+        shadow_entry_time_ns=np.zeros(n),
+    )
+    report = learning_report(ledger, rng())
+    assert report.findings[0].startswith(
+        "20 signals were blocked; none has a simulated result: 20 had no price after the decision"
+    )
+    assert not re.search(r"value is|\b0 stakes", " ".join(report.findings))
+
+
 def test_strategies_that_stand_out_and_that_lose_are_named() -> None:
     """Both only after all strategies were looked at; else the best is said not to stand out."""
     good = learning_report(a_month(edge=0.004, guard_edge=0.0), rng())

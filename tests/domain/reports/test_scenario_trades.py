@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.domain.guard_worlds import capped_world
 from tests.domain.ledgers import a_ledger
 from tests.domain.small_desk import VOLATILITY
 from tests.domain.what_if_ledgers import counts, random_ledger, what_if
@@ -20,12 +21,14 @@ from trimtab_server.domain.ledger.columns import (
     NOT_EVALUATED,
     STATEFUL,
     STATELESS,
+    GuardRule,
     Ledger,
     Names,
     Predictions,
 )
 from trimtab_server.domain.reports.portfolio import Identifiability
 from trimtab_server.domain.reports.scenarios import (
+    CapitalLimit,
     Change,
     ConfidenceThreshold,
     ExpectedReturnThreshold,
@@ -33,6 +36,7 @@ from trimtab_server.domain.reports.scenarios import (
     GuardOff,
     InvalidScenario,
     ModelWeights,
+    PositionLimit,
     Scenario,
 )
 from trimtab_server.domain.reports.what_if import WhatIf
@@ -130,6 +134,27 @@ def test_the_order_of_changes_changes_nothing(
     first, second = (WhatIf(ledger).result(s, np.random.default_rng(1)) for s in named)
     assert replace(first, reasons=()) == replace(second, reasons=())
     assert set(first.reasons) == set(second.reasons)
+
+
+def test_a_limit_beside_the_engines_own_guard_says_that_both_hold() -> None:
+    """A wider limit than the engine's changes nothing and says why; a narrower one decides; without
+    the guard the limit alone holds, and nothing is said."""
+    ledger = capped_world(3, GuardRule.POSITION_COUNT, days=60)
+    beside = "the limit on positions holds beside the engine's own cap: a signal has to pass both"
+    wide = what_if(ledger, PositionLimit(50))
+    assert counts(wide)[1:] == (0, 0)
+    assert any(beside in each for each in wide.reasons)
+    narrow = what_if(ledger, PositionLimit(2))
+    assert narrow.removed_count > 0
+    assert any(beside in each for each in narrow.reasons)
+    alone = what_if(ledger, PositionLimit(50), GuardOff("cap"))
+    assert alone.added_count > 0
+    assert not any("beside the engine's own" in each for each in alone.reasons)
+    capital = what_if(ledger, CapitalLimit(0.9))
+    assert not any("beside the engine's own" in each for each in capital.reasons)
+    exposed = capped_world(3, GuardRule.EXPOSURE, days=60)
+    told = what_if(exposed, CapitalLimit(0.9)).reasons
+    assert any("the limit on capital holds beside the engine's own cap" in each for each in told)
 
 
 def test_no_guards_is_every_signal() -> None:

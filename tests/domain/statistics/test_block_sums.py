@@ -13,7 +13,6 @@ from trimtab_server.domain.statistics.block_sums import (
     bin_sums,
     bins,
     block_calendar,
-    duration_text,
     mean_difference,
     mean_estimate,
     outcomes_needed,
@@ -270,12 +269,3 @@ def test_a_stricter_interval_is_wider_by_students_quantiles() -> None:
     """Of 21 blocks: t at 0.995 over t at 0.975 with 20 degrees of freedom."""
     assert student_factor(0.95, 0.05, 21) == pytest.approx(1.0)
     assert student_factor(0.95, 0.01, 21) == pytest.approx(2.8453 / 2.0860, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("duration_ns", "text"),
-    [(36 * 3_600 * 10**9, "1.5 days"), (5_400 * 10**9, "1.5 h"), (2 * 10**9, "2 s"), (7, "7 ns")],
-)
-def test_durations_are_told_in_fitting_units(duration_ns: int, text: str) -> None:
-    """Days, hours, seconds."""
-    assert duration_text(duration_ns) == text

@@ -385,14 +385,34 @@ class GetSignalDecayRequest(_message.Message):
     def __init__(self, scope: _Optional[_Union[ReportScope, _Mapping]] = ..., options: _Optional[_Union[ReportOptions, _Mapping]] = ...) -> None: ...
 
 class GetSignalDecayResponse(_message.Message):
-    __slots__ = ("head", "all", "strategies")
+    __slots__ = ("head", "all", "strategies", "horizons")
     HEAD_FIELD_NUMBER: _ClassVar[int]
     ALL_FIELD_NUMBER: _ClassVar[int]
     STRATEGIES_FIELD_NUMBER: _ClassVar[int]
+    HORIZONS_FIELD_NUMBER: _ClassVar[int]
     head: ReportHead
     all: DecayCurve
     strategies: _containers.RepeatedCompositeFieldContainer[DecayCurve]
-    def __init__(self, head: _Optional[_Union[ReportHead, _Mapping]] = ..., all: _Optional[_Union[DecayCurve, _Mapping]] = ..., strategies: _Optional[_Iterable[_Union[DecayCurve, _Mapping]]] = ...) -> None: ...
+    horizons: _containers.RepeatedCompositeFieldContainer[HorizonResult]
+    def __init__(self, head: _Optional[_Union[ReportHead, _Mapping]] = ..., all: _Optional[_Union[DecayCurve, _Mapping]] = ..., strategies: _Optional[_Iterable[_Union[DecayCurve, _Mapping]]] = ..., horizons: _Optional[_Iterable[_Union[HorizonResult, _Mapping]]] = ...) -> None: ...
+
+class HorizonResult(_message.Message):
+    __slots__ = ("horizon", "matured_count", "young_count", "mean_return", "mean_mfe", "mean_mae", "mean_realized_volatility")
+    HORIZON_FIELD_NUMBER: _ClassVar[int]
+    MATURED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    YOUNG_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MEAN_RETURN_FIELD_NUMBER: _ClassVar[int]
+    MEAN_MFE_FIELD_NUMBER: _ClassVar[int]
+    MEAN_MAE_FIELD_NUMBER: _ClassVar[int]
+    MEAN_REALIZED_VOLATILITY_FIELD_NUMBER: _ClassVar[int]
+    horizon: _event_pb2.Horizon
+    matured_count: int
+    young_count: int
+    mean_return: Estimate
+    mean_mfe: Estimate
+    mean_mae: Estimate
+    mean_realized_volatility: Estimate
+    def __init__(self, horizon: _Optional[_Union[_event_pb2.Horizon, _Mapping]] = ..., matured_count: _Optional[int] = ..., young_count: _Optional[int] = ..., mean_return: _Optional[_Union[Estimate, _Mapping]] = ..., mean_mfe: _Optional[_Union[Estimate, _Mapping]] = ..., mean_mae: _Optional[_Union[Estimate, _Mapping]] = ..., mean_realized_volatility: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
 
 class DecayCurve(_message.Message):
     __slots__ = ("strategy", "points", "half_life_s", "peak_age_s", "execution_delay_s")

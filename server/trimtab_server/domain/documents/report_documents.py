@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 # Each takes the result of its kind, its fields named as in the contract: LEARNING what has
 # comparison, blocked, guards, strategies and findings; OPPORTUNITY a BlockedOpportunityCost; GUARDS
 # a sequence of GuardLine; LEADERBOARD what has lines, trial_count and false_discovery_rate; DECAY
-# what has all and strategies; COMPARISON a PerformanceComparison; WHAT_IF a ScenarioResult.
+# what has all, strategies and horizons; COMPARISON a PerformanceComparison; WHAT_IF a
+# ScenarioResult.
 _DOCUMENTS: dict[ReportKind, Callable[[Any, ReportHead], Document]] = {
     ReportKind.LEARNING: learning_document,
     ReportKind.OPPORTUNITY: blocked_document,

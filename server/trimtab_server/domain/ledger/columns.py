@@ -226,6 +226,31 @@ class Markouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Horizons:
+    """What signals would have made over fixed horizons, one position each, shape (m,); only what
+    has matured.
+
+    row: position of the signal in the Ledger. age_s, trading_days, calendar, calendars: the
+    horizon, as in Markouts. entry_ns: when it entered, 0 = not known; ended_ns: of the last price
+    within the horizon. returns after costs (return_fraction) and before them (gross); mfe, mae:
+    fractions of entry price, >= 0; volatility: standard deviation of log returns, per bar.
+    """
+
+    row: IntArray
+    age_s: FloatArray
+    trading_days: CodeArray
+    calendar: CodeArray
+    calendars: tuple[str, ...]
+    entry_ns: IntArray
+    ended_ns: IntArray
+    return_fraction: FloatArray
+    gross: FloatArray
+    mfe: FloatArray
+    mae: FloatArray
+    volatility: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class Predictions:
     """What models said about signals, shape (m,): row of the signal in the Ledger, code in
     Names.models, probability of a win. The latest of a model for a signal that could be known when

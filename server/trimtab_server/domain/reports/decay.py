@@ -1,4 +1,5 @@
-"""How a signal's edge unfolds with age: a markout curve with intervals, and its half-life.
+"""How a signal's edge unfolds with age: a markout curve with intervals, its half-life, and what
+fixed horizons made.
 
 A markout is the return from entry to an age in the signal's direction, before costs. The half-life
 is the age at which half of the curve's peak is reached: what acts later than that has missed most.
@@ -9,9 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trimtab_server.domain.ledger.columns import APPROVED, CodeArray, Ledger, Markouts
+from trimtab_server.domain.ledger.columns import APPROVED, CodeArray, Horizons, Ledger, Markouts
 from trimtab_server.domain.ledger.trades import RETURN_MAX, later
+from trimtab_server.domain.reports.ages import Age, Ages, distinct_ages
+from trimtab_server.domain.reports.horizons import HorizonResult, horizon_results
 from trimtab_server.domain.statistics.block_sums import bin_sums, block_calendar, mean_estimate
+from trimtab_server.domain.statistics.chance import part_rng
 from trimtab_server.domain.statistics.estimates import (
     BLOCK_COUNT_MIN,
     Estimate,
@@ -20,21 +24,11 @@ from trimtab_server.domain.statistics.estimates import (
     percentile_interval,
     undefined,
 )
+from trimtab_server.domain.wording import plural
 
 CURVE_COUNT_MAX = 1_000
 AGE_COUNT_MAX = 64
-_AGE_S_MAX = 100 * 366 * 86_400.0  # as in the contract; beyond it time itself ends
 _DRAWS_AT_ONCE = 100
-_TRADING_DAY_S = 86_400.0 * 7 / 5
-
-
-@dataclass(frozen=True, slots=True)
-class Age:
-    """Time since entry: seconds, or trading days of a calendar (then duration_s is None)."""
-
-    duration_s: float | None
-    trading_days: int = 0
-    calendar: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +52,13 @@ class DecayCurve:
 
 @dataclass(frozen=True, slots=True)
 class SignalDecay:
-    """All signals together, and each strategy by itself, by name. notes: what was left out."""
+    """All signals together, and each strategy by itself, by name. horizons: of all signals,
+    shortest first. notes: what was left out."""
 
     all: DecayCurve
     strategies: tuple[DecayCurve, ...]
+    horizons: tuple[HorizonResult, ...]
     notes: tuple[str, ...]
-
-
-class _Ages(NamedTuple):
-    """Different ages, youngest first: what they are, their seconds, and that of each markout."""
-
-    ages: tuple[Age, ...]
-    seconds: FloatArray
-    of: IntArray
 
 
 class _Marks(NamedTuple):
@@ -82,21 +70,27 @@ class _Marks(NamedTuple):
 
 
 def decay_curves(
-    ledger: Ledger, markouts: Markouts, rng: np.random.Generator, level: float = 0.95
+    ledger: Ledger,
+    markouts: Markouts,
+    horizons: Horizons,
+    rng: np.random.Generator,
+    level: float = 0.95,
 ) -> SignalDecay:
-    """The curve of all signals and of each strategy. At most 64 ages and 1,000 strategies.
+    """The curve of all signals and of each strategy, and what all signals made over each horizon.
+    At most 64 ages, 1,000 strategies and 16 horizons.
 
     Strategies are those with the most signals where there are more. An age at which too few signals
     have a markout has no interval; a half-life is undefined unless the peak lies above zero.
     """
     sound = np.isfinite(markouts.return_fraction) & (np.abs(markouts.return_fraction) <= RETURN_MAX)
-    ages = _ages(markouts)
+    ages = distinct_ages(markouts, AGE_COUNT_MAX)
     kept = np.flatnonzero(sound & (ages.of >= 0))
     row = markouts.row[kept]
     entry = np.where(ledger.shadow_entry_time_ns > 0, ledger.shadow_entry_time_ns, 0)
     entry = np.where(entry > 0, entry, ledger.signal_time_ns)
     marks = _Marks(ages.of[kept], entry[row], markouts.return_fraction[kept])
-    notes = []
+    # Of its own chance: curves are the same whatever horizons there are.
+    reached, notes = horizon_results(ledger, horizons, part_rng(rng, "horizons"), level)
     if np.any(ages.of < 0):
         notes.append(f"more than {AGE_COUNT_MAX} ages: those with the most markouts are shown")
     every = np.arange(len(ledger), dtype=np.int64)
@@ -114,7 +108,7 @@ def decay_curves(
         mine = _Marks(marks.age[own], marks.entry_ns[own], marks.returns[own])
         delay = _delay(ledger, rows_of[code], rng, level)
         curves.append(_curve(ledger.names.strategies[code], mine, ages, delay, rng, level))
-    return SignalDecay(whole, tuple(curves), tuple(notes))
+    return SignalDecay(whole, tuple(curves), reached, tuple(notes))
 
 
 def _positions(codes: CodeArray, wanted: IntArray) -> dict[int, IntArray]:
@@ -122,38 +116,6 @@ def _positions(codes: CodeArray, wanted: IntArray) -> dict[int, IntArray]:
     starts = np.searchsorted(codes[order], wanted, side="left")
     ends = np.searchsorted(codes[order], wanted, side="right")
     return {int(code): order[a:b] for code, a, b in zip(wanted, starts.tolist(), ends, strict=True)}
-
-
-def _ages(markouts: Markouts) -> _Ages:
-    """The different ages; position -1 for those beyond `AGE_COUNT_MAX`."""
-    in_days = markouts.trading_days > 0
-    told_s = np.minimum(np.nan_to_num(markouts.age_s, nan=0.0), _AGE_S_MAX)
-    seconds = np.where(in_days, 0.0, told_s)
-    found, of, count = np.unique(
-        np.stack([seconds, markouts.trading_days, np.where(in_days, markouts.calendar, 0)]),
-        axis=1,
-        return_inverse=True,
-        return_counts=True,
-    )
-    of = of.reshape(-1)
-    told = told_s > 0
-    sums = np.bincount(of[told], told_s[told], minlength=count.size)
-    known = np.bincount(of[told], minlength=count.size)
-    # Trading days count as calendar time: as long as they were, on average, or else by the week.
-    by_week = found[1] * _TRADING_DAY_S
-    lasted = np.where(known > 0, sums / np.maximum(known, 1), by_week)
-    length = np.where(found[1] > 0, lasted, found[0])
-    kept = np.argsort(-count, kind="stable")[:AGE_COUNT_MAX]
-    kept = kept[np.argsort(length[kept], kind="stable")]
-    place = np.full(count.size, -1, dtype=np.int64)
-    place[kept] = np.arange(kept.size)
-    ages = tuple(
-        Age(None, int(found[1, k]), markouts.calendars[int(found[2, k])])
-        if found[1, k] > 0
-        else Age(float(found[0, k]))
-        for k in kept.tolist()
-    )
-    return _Ages(ages, length[kept], place[of])
 
 
 def _delay(ledger: Ledger, rows: IntArray, rng: np.random.Generator, level: float) -> Estimate:
@@ -176,7 +138,7 @@ def _delay(ledger: Ledger, rows: IntArray, rng: np.random.Generator, level: floa
 def _curve(
     name: str,
     marks: _Marks,
-    ages: _Ages,
+    ages: Ages,
     delay: Estimate,
     rng: np.random.Generator,
     level: float,
@@ -259,7 +221,8 @@ def _half_life(
     method = f"percentiles of {count} curves, circular blocks of {calendar.block_text}"
     fewest = int(filled.sum(axis=0).min())
     if fewest < BLOCK_COUNT_MIN:
-        note = f"an age has markouts in only {fewest} blocks of {calendar.block_text}: too few"
+        blocks = plural(fewest, "block")
+        note = f"an age has markouts in only {blocks} of {calendar.block_text}: too few"
         return Estimate(value, None, None, n, float(n), level, method, note)
     wrapped = np.concatenate([table, table[: block - 1]])
     edges = np.concatenate([np.zeros((1, table.shape[1])), np.cumsum(wrapped, axis=0)])

@@ -26,6 +26,7 @@ from trimtab_server.domain.ledger.trades import (
     has_shadow_trade,
 )
 from trimtab_server.domain.reports.guard_records import BoolArray, GuardRecord, guard_record
+from trimtab_server.domain.reports.missing_results import without_simulation
 from trimtab_server.domain.reports.portfolio import GuardKind, Identifiability
 from trimtab_server.domain.reports.shapley import shapley_weights
 from trimtab_server.domain.shadow.result import NOT_FILLED
@@ -46,6 +47,7 @@ from trimtab_server.domain.statistics.estimates import (
     joined_notes,
     undefined,
 )
+from trimtab_server.domain.wording import plural
 
 UNASKED_SHARE_MAX = 0.05
 """Of the signals that a guard's absence would free: with more of them unknown to other guards, what
@@ -196,6 +198,10 @@ class _Report:
         test = total_test(values, entry, calendar, self._rng, **draws, level=self._level)
         per_signal = mean_estimate(values, entry, calendar, self._rng, **draws, level=self._level)
         changed = int(np.count_nonzero(change))
+        value, money = test.estimate, self._money(values, ledger.size[rows], entry, calendar)
+        if changed and not rows.size:
+            # A sum of nothing is zero, and would read like an answer.
+            value = per_signal = money = self._untold(change != 0)
         nothing_changes = changed == 0 and record.portfolio is None
         done = replace(
             line,
@@ -204,16 +210,24 @@ class _Report:
                 Identifiability.EXACT if nothing_changes else Identifiability.SIMULATED
             ),
             effect=GuardEffect.UNDECIDED,
-            value=test.estimate,
+            value=value,
             value_per_signal=per_signal,
-            value_money=self._money(values, ledger.size[rows], entry, calendar),
+            value_money=money,
             value_optimistic=self._bound(whole, doubtful, ledger.shadow_optimistic),
             value_pessimistic=self._bound(whole, doubtful, ledger.shadow_pessimistic),
             added_count=int(np.count_nonzero(change < 0)),
             removed_count=int(np.count_nonzero(change > 0)),
-            note=self._notes(kind, line, change, changed - rows.size, test.estimate),
+            note=self._notes(kind, line, change, changed - rows.size, value),
         )
         return done, test, 2 if calendar is None else max(2, calendar.length // calendar.block)
+
+    def _untold(self, rows: BoolArray) -> Estimate:
+        """The value where none of the trades that would change, shape (n,), has a result."""
+        count = int(np.count_nonzero(rows))
+        why = without_simulation(self.record.ledger, rows)
+        told = "the only trade" if count == 1 else f"none of {count:,} trades"
+        has = "that would change has no" if count == 1 else "that would change has a"
+        return undefined(0, f"{told} {has} simulated result: {why}", self._level)
 
     def _bound(self, sign: FloatArray, rows: IntArray, bounds: FloatArray) -> float | None:
         """The value with these results instead, where they are known; None without any result."""
@@ -238,7 +252,8 @@ class _Report:
         unasked, freed = record.unasked_count(added), int(np.count_nonzero(added))
         if unasked > UNASKED_SHARE_MAX * freed:
             return (
-                f"other guards were not asked about {unasked} of {freed} signals that it would free"
+                f"other guards were not asked about {unasked:,} of {plural(freed, 'signal')} that"
+                " it would free"
             )
         agreement = self._agreement
         if agreement is not None and agreement < AGREEMENT_MIN:
@@ -253,11 +268,15 @@ class _Report:
         record, notes = self.record, [value.note]
         if not change.any():
             notes = ["its absence would change no trade"]
-        if pending:
-            notes.append(f"{pending} of the trades that would change have no simulated result yet")
+        if pending and value.value is not None:
+            have = "has" if pending == 1 else "have"
+            notes.append(
+                f"{pending:,} of the trades that would change {have} no simulated result yet"
+            )
         advised = line.blocked_count - int(np.count_nonzero(record.blocks[kind.code]))
         if advised:
-            notes.append(f"{advised} signals were not blocked in spite of its BLOCK")
+            were = "was" if advised == 1 else "were"
+            notes.append(f"{plural(advised, 'signal')} {were} not blocked in spite of its BLOCK")
         agreement = self._agreement
         if agreement is not None:
             notes.append(
@@ -284,7 +303,9 @@ class _Report:
     ) -> Estimate:
         unknown = int(np.count_nonzero(~np.isfinite(sizes)))
         if unknown:
-            return undefined(values.size, f"the size of {unknown} trades is not known", self._level)
+            return undefined(
+                values.size, f"the size of {plural(unknown, 'trade')} is not known", self._level
+            )
         return total_estimate(
             values * sizes, entry, calendar, self._rng, count=self._count, level=self._level
         )
@@ -311,7 +332,10 @@ class _Report:
         if kind.code not in self._shapley:
             return undefined(0, self._shapley_note, self._level)
         weight = self._shapley[kind.code]
+        shared: BoolArray = (weight != 0) & ~self._no_trade
         rows = np.flatnonzero((weight != 0) & self._matured)
+        if shared.any() and not rows.size:
+            return self._untold(shared)
         calendar = self._calendar(self.record.asked[kind.code] | (weight != 0))
         return total_estimate(
             weight[rows] * self._returns[rows],

@@ -25,10 +25,12 @@ from trimtab_server.domain.reports.slices import SliceField, field_groups
 from trimtab_server.domain.statistics.chance import part_rng
 from trimtab_server.domain.statistics.estimates import Estimate
 from trimtab_server.domain.statistics.skill import adjusted_p_values
+from trimtab_server.domain.wording import outcomes_text, plural
 
 FINDINGS_PER_KIND_MAX = 5
 _P_VALUE_FLOOR = 5e-4  # of the fewest resamples that a p-value of the leaderboard is made of
 _GAP_SHOWN = 0.01
+_UNFILLED = "none of the orders would have been filled"
 SIMULATION_MARGIN = 0.001
 """Simulated results agree with real ones when the whole interval of their mean difference lies
 within so much, in stakes: about what a liquid share costs to trade both ways."""
@@ -86,6 +88,7 @@ def findings(
         *_of_strategies(board),
         *_of_simulation(comparison),
         *_of_win_rates(comparison),
+        *_of_other_guards(guards),
         *_of_gaps(counts),
     )
 
@@ -116,29 +119,35 @@ def _with_range(estimate: Estimate, factor: float, unit: str) -> str:
 def _more(outcomes: int | None) -> str:
     if outcomes is None:
         return ""
-    return f"; about {outcomes:,} more outcomes would settle it, if its mean stays"
+    return f"; {outcomes_text(outcomes)} would settle it, if its mean stays"
+
+
+def _over(line: GuardLine) -> str:
+    signals = plural(line.matured_count, "signal")
+    return f"{_stakes(line.value)} over {signals} that would go another way without it"
 
 
 def _of_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
+    """Of those that have something to judge: without them a signal with a result would go another
+    way."""
     by_effect: dict[GuardEffect, list[GuardLine]] = {effect: [] for effect in GuardEffect}
     for line in guards:
-        by_effect[line.effect].append(line)
+        if line.matured_count:
+            by_effect[line.effect].append(line)
 
     def cost(line: GuardLine) -> float:
         return line.value.value or 0.0
 
     yield from _first(
         [
-            f"Guard {line.guard} costs more than it saves: its value is {_stakes(line.value)}"
-            f" over {line.matured_count:,} signals that would go another way without it."
+            f"Guard {line.guard} costs more than it saves: its value is {_over(line)}."
             for line in sorted(by_effect[GuardEffect.COSTS], key=cost)
         ],
         "more guards cost more than they save.",
     )
     yield from _first(
         [
-            f"Guard {line.guard} helps: its value is {_stakes(line.value)}"
-            f" over {line.matured_count:,} signals that would go another way without it."
+            f"Guard {line.guard} helps: its value is {_over(line)}."
             for line in sorted(by_effect[GuardEffect.HELPS], key=cost, reverse=True)
         ],
         "more guards help.",
@@ -146,7 +155,7 @@ def _of_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
     yield from _first(
         [
             f"Guard {line.guard} is undecided: its value is {_stakes(line.value)} over"
-            f" {line.matured_count:,} signals{_more(line.outcomes_needed)}."
+            f" {plural(line.matured_count, 'signal')}{_more(line.outcomes_needed)}."
             for line in sorted(
                 by_effect[GuardEffect.UNDECIDED],
                 key=lambda line: (line.outcomes_needed is None, line.outcomes_needed or 0),
@@ -154,21 +163,52 @@ def _of_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
         ],
         "more guards are undecided.",
     )
+
+
+def _of_other_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
+    """Of those that have nothing to judge: they cannot be told, or changed nothing."""
+    left = [line for line in guards if not line.matured_count]
+    idle = [line for line in left if not line.blocked_count]
     yield from _first(
         [
             f"What guard {line.guard} costs cannot be told{': ' if line.note else ''}{line.note}."
-            for line in by_effect[GuardEffect.NOT_IDENTIFIABLE]
+            for line in left
+            if line.blocked_count and (line.added_count or line.removed_count or _is_hidden(line))
         ],
         "more guards cannot be told.",
     )
+    yield from _first(
+        [
+            f"Guard {line.guard} blocked {plural(line.blocked_count, 'signal')}, and none would go"
+            " another way without it."
+            for line in left
+            if line.blocked_count
+            and not (line.added_count or line.removed_count or _is_hidden(line))
+        ],
+        "more guards would change nothing by their absence.",
+    )
+    yield from _first(
+        [
+            f"Guard {line.guard} blocked none of {plural(line.evaluated_count, 'signal')} that it"
+            " looked at."
+            for line in idle
+        ],
+        "more guards blocked nothing.",
+    )
+
+
+def _is_hidden(line: GuardLine) -> bool:
+    return line.effect is GuardEffect.NOT_IDENTIFIABLE
 
 
 def _of_blocking(blocked: BlockedOpportunityCost) -> Iterator[str]:
     if not blocked.blocked_count:
         return
-    start = f"{blocked.blocked_count:,} signals were blocked"
+    were = "signal was" if blocked.blocked_count == 1 else "signals were"
+    start = f"{blocked.blocked_count:,} {were} blocked"
     if not blocked.net_opportunity_cost.n:
-        yield f"{start}; none of them has a simulated result yet."
+        why = blocked.net_opportunity_cost.note
+        yield f"{start}; {why if why and not blocked.matured_count else _UNFILLED}."
         return
     sign = blocked.net_opportunity_cost.decided_sign
     verdict = {1: "blocking them cost", -1: "blocking them saved", 0: "the balance is open"}[sign]
@@ -190,7 +230,7 @@ def _of_strategies(board: Leaderboard) -> Iterator[str]:
         [
             f"{line.name} stands out: mean return {_percent(line.performance.mean_return)},"
             f" q-value {line.q_value:.2g}, and its Sharpe ratio lies above the best of"
-            f" {board.trial_count:,} tries without skill with probability"
+            f" {plural(board.trial_count, 'try', 'tries')} without skill with probability"
             f" {line.deflated_sharpe:.3g}."
             for line in best
         ],
@@ -200,7 +240,7 @@ def _of_strategies(board: Leaderboard) -> Iterator[str]:
     yield from _first(
         [
             f"{line.name} loses: mean return {_percent(line.performance.mean_return)} over"
-            f" {line.performance.trade_count:,} trades, after allowing for all"
+            f" {plural(line.performance.trade_count, 'trade')}, after allowing for all"
             f" {len(judged)} that were looked at."
             for line in losing
         ],
@@ -209,7 +249,8 @@ def _of_strategies(board: Leaderboard) -> Iterator[str]:
     if not best:
         top = judged[0]
         yield (
-            f"No strategy stands out after allowing for {board.trial_count:,} tries; the first,"
+            "No strategy stands out after allowing for"
+            f" {plural(board.trial_count, 'try', 'tries')}; the first,"
             f" {top.name}, has a mean return of {_percent(top.performance.mean_return)}"
             f"{_more(top.outcomes_needed)}."
         )
@@ -276,11 +317,11 @@ def _of_win_rates(comparison: PerformanceComparison) -> Iterator[str]:
 
 def _of_gaps(counts: LedgerCounts) -> Iterator[str]:
     missing = [
-        (counts.undecided_count, "have no decision"),
-        (counts.shadow_pending_count, "are still followed"),
-        (counts.shadow_censored_count, "lost their prices before they ended"),
-        (counts.unfollowed_count, "have no later price and no simulated result"),
+        (counts.undecided_count, "without a decision"),
+        (counts.shadow_pending_count, "still followed"),
+        (counts.shadow_censored_count, "whose prices ended before they did, or never came"),
+        (counts.unfollowed_count, "with no later price and no simulated result"),
     ]
     told = [f"{count:,} {words}" for count, words in missing if count]
     if told:
-        yield f"Of {counts.signal_count:,} signals, {', '.join(told)}."
+        yield f"Of {plural(counts.signal_count, 'signal')}: {', '.join(told)}."

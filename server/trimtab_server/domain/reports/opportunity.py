@@ -10,6 +10,7 @@ import numpy as np
 
 from trimtab_server.domain.ledger.columns import BLOCK, BLOCKED, Ledger
 from trimtab_server.domain.ledger.trades import Mask, has_shadow_trade, shadow_trades
+from trimtab_server.domain.reports.missing_results import without_simulation
 from trimtab_server.domain.reports.performance import known_sum
 from trimtab_server.domain.statistics.block_sums import (
     block_calendar,
@@ -17,7 +18,7 @@ from trimtab_server.domain.statistics.block_sums import (
     outcomes_needed,
     total_estimate,
 )
-from trimtab_server.domain.statistics.estimates import Estimate, within
+from trimtab_server.domain.statistics.estimates import Estimate, undefined, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +55,30 @@ def blocked_opportunity_cost(
 ) -> BlockedOpportunityCost:
     """What the blocked signals would have made, simulated, after costs.
 
-    Orders that would not have been filled count as matured and made nothing; the win rate is that
-    of the others. Money is told only where the size of all of them is known.
+    Where none has a simulated result, nothing is known: no number, and a note that says why. Orders
+    that would not have been filled count as matured and made nothing; the win rate is that of the
+    others. Money is told only where the size of all of them is known.
     """
     blocked = ledger.action == BLOCKED
+    blocked_count = int(np.count_nonzero(blocked))
+    matured_count = int(np.count_nonzero(blocked & ledger.has_counted))
     trades = shadow_trades(ledger, blocked)
     calendar = block_calendar(trades.entry_ns, trades.exit_ns)
     gain, loss = np.maximum(trades.returns, 0.0), np.maximum(-trades.returns, 0.0)
     entry = trades.entry_ns
     net = total_estimate(trades.returns, entry, calendar, rng, level=level)
     rate = mean_estimate((trades.returns > 0).astype(np.float64), entry, calendar, rng, level=level)
+    missed = within(total_estimate(gain, entry, calendar, rng, level=level), 0.0, None)
+    avoided = within(total_estimate(loss, entry, calendar, rng, level=level), 0.0, None)
+    if blocked_count and not matured_count:
+        # A sum of nothing is zero, and would read like an answer.
+        why = f"none has a simulated result: {without_simulation(ledger, blocked)}"
+        net = missed = avoided = rate = undefined(0, why, level)
     return BlockedOpportunityCost(
-        blocked_count=int(np.count_nonzero(blocked)),
-        matured_count=int(np.count_nonzero(blocked & ledger.has_counted)),
-        missed_profit=within(total_estimate(gain, entry, calendar, rng, level=level), 0.0, None),
-        avoided_loss=within(total_estimate(loss, entry, calendar, rng, level=level), 0.0, None),
+        blocked_count=blocked_count,
+        matured_count=matured_count,
+        missed_profit=missed,
+        avoided_loss=avoided,
         net_opportunity_cost=net,
         net_opportunity_cost_optimistic=float(trades.optimistic.sum()) if len(trades) else None,
         net_opportunity_cost_pessimistic=float(trades.pessimistic.sum()) if len(trades) else None,

@@ -18,7 +18,7 @@ changes nothing changes nothing. How many of the recorded verdicts the ledger fo
 the `agreement`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -123,6 +123,24 @@ class PortfolioRules:
         """Whether there is anything to replay."""
         limits = (self.open_count_max, self.symbol_count_max, self.exposure_fraction_max)
         return bool(self.guards) or any(each is not None for each in limits)
+
+
+def limits_beside(rules: PortfolioRules, kinds: Collection[GuardKind]) -> Iterator[str]:
+    """For a limit on positions or capital: that the engine's own guards of that kind, where they
+    are still there, hold as well. A replay takes the lower bound of the two."""
+    counts = (rules.open_count_max, rules.symbol_count_max)
+    for limits, rule, what in (
+        (counts, GuardRule.POSITION_COUNT, "positions"),
+        ((rules.exposure_fraction_max,), GuardRule.EXPOSURE, "capital"),
+    ):
+        names = [kind.name for kind in kinds if kind.code in rules.guards and rule in kind.rules]
+        if names and any(limit is not None for limit in limits):
+            them = "it" if len(names) == 1 else "them"
+            yield (
+                f"the limit on {what} holds beside the engine's own {', '.join(names)}: a signal"
+                " has to pass both, so the narrower one decides; to see the limit alone, leave"
+                f" {them} out as well"
+            )
 
 
 class Portfolio:

@@ -25,9 +25,10 @@ from trimtab_server.domain.ledger.columns import (
 )
 from trimtab_server.domain.reports.guard_records import BoolArray, GuardRecord, guard_record
 from trimtab_server.domain.reports.guards import AGREEMENT_MIN, UNASKED_SHARE_MAX
-from trimtab_server.domain.reports.portfolio import Portfolio, PortfolioRules
+from trimtab_server.domain.reports.portfolio import Portfolio, PortfolioRules, limits_beside
 from trimtab_server.domain.reports.portfolio_history import POSITION_FRACTION
 from trimtab_server.domain.reports.scenarios import ALL_GUARDS, InvalidScenario, Plan
+from trimtab_server.domain.wording import plural
 
 _CONFIDENCE = "confidence"
 _CONFIDENCE_TOLERANCE = 1e-9
@@ -265,8 +266,8 @@ class Choices:
         count = int(np.count_nonzero(unknown))
         if count:
             reasons.append(
-                f"{count:,} signals have no confidence or no threshold to compare: what was"
-                " decided on it stands"
+                f"{plural(count, 'signal has', 'signals have')} no confidence or no threshold to"
+                " compare: what was decided on it stands"
             )
 
     def _remade(self, plan: Plan, predictions: Predictions) -> tuple[FloatArray, BoolArray]:
@@ -294,7 +295,8 @@ class Choices:
         if count and change.replaces_guard and not plan.is_all_off:
             wanted &= ~(unknown & self.record.blocks[self.codes[change.replaces_guard]])
         if count:
-            reasons.append(f"{count:,} signals expect no return: what was decided on it stands")
+            told = plural(count, "signal expects no return", "signals expect no return")
+            reasons.append(f"{told}: what was decided on it stands")
 
     # ---- the portfolio ------------------------------------------------------------------------
 
@@ -314,6 +316,7 @@ class Choices:
             exposure_fraction_max=capital.exposure_fraction_max if capital else None,
             position_fraction=(capital and capital.position_fraction) or POSITION_FRACTION,
         )
+        reasons += limits_beside(rules, self.kinds)
         if self._is_as_recorded(wanted, rules):
             return Selection(self.approved, tuple(reasons))
         taken = self.portfolio.replayed(wanted, rules) if rules.binds else wanted
@@ -355,7 +358,8 @@ class Choices:
         left = tuple(kind for kind in self.kinds if kind.code not in left_out)
         unasked = replace(self.record, kinds=left).unasked_count(added) if count else 0
         if unasked > UNASKED_SHARE_MAX * count:
-            yield f"other guards were not asked about {unasked:,} of {count:,} signals it would add"
+            signals = plural(count, "signal")
+            yield f"other guards were not asked about {unasked:,} of {signals} it would add"
 
     def _memory_reasons(
         self, plan: Plan, left_out: frozenset[int], replayed: frozenset[int]

@@ -34,6 +34,7 @@ from trimtab_server.domain.statistics.block_sums import (
 )
 from trimtab_server.domain.statistics.discoveries import student_factor
 from trimtab_server.domain.statistics.estimates import Estimate, FloatArray, IntArray, undefined
+from trimtab_server.domain.wording import plural
 
 OVERLAP_LOW = 0.5
 """Below this share of trades that really happened a reader is told."""
@@ -181,7 +182,9 @@ class WhatIf:
         if values.size or not sides.is_changed:
             difference = total_estimate(values, entry, calendar, for_difference, level=level)
             unknown = int(np.count_nonzero(~np.isfinite(pnl)))
-            money = undefined(values.size, f"the size of {unknown} trades is not known", level)
+            money = undefined(
+                values.size, f"the size of {plural(unknown, 'trade')} is not known", level
+            )
             if not unknown:
                 money = total_estimate(pnl, entry, calendar, for_money, level=level)
         kept = int(np.count_nonzero(sides.actual & sides.taken))
@@ -323,15 +326,18 @@ class WhatIf:
         if pending:
             only_real = int(np.count_nonzero(taken & ~sides.after & self._has_real))
             told = f", {only_real:,} of them a real one only" if only_real else ""
-            yield f"{pending:,} of the scenario's trades have no result to compare{told}"
+            have = "has" if pending == 1 else "have"
+            yield f"{pending:,} of the scenario's trades {have} no result to compare{told}"
         lost = int(np.count_nonzero(actual & ~taken & ~sides.before))
         if lost:
-            yield f"{lost:,} of the trades that would be gone have no result to compare"
+            have = "has" if lost == 1 else "have"
+            yield f"{lost:,} of the trades that would be gone {have} no result to compare"
         if asked.is_all_off:
             action = self.ledger.action
             passed_over = int(np.count_nonzero(taken & (action != APPROVED) & (action != BLOCKED)))
             if passed_over:
-                yield f"{passed_over:,} signals that were passed over or not decided are taken too"
+                signals = plural(passed_over, "signal that was", "signals that were")
+                yield f"taken too: {signals} passed over or not decided"
         if asked.costs is not None:
             yield "prices, stops and sizes stay as they were: only what trading costs changes"
 

@@ -27,6 +27,7 @@ from trimtab_server.domain.statistics.estimates import (
     IntArray,
     undefined,
 )
+from trimtab_server.domain.wording import duration_text, outcomes_text, plural
 
 BIN_COUNT_MAX = 2000
 BINS_PER_HOLDING = 5
@@ -34,7 +35,6 @@ BLOCK_COUNT_WANTED = 20
 """Blocks that the calendar is cut into when the longest holding leaves room for so many."""
 
 _OUTCOMES_NEEDED_MAX = 1_000_000_000
-_NS_PER = (("days", 86_400_000_000_000), ("h", 3_600_000_000_000), ("s", 1_000_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,8 @@ class BlockCalendar:
 
     @property
     def block_text(self) -> str:
-        """A block's length for people, for example "12.5 days"."""
-        return duration_text(self.block * self.width_ns)
-
-
-def duration_text(duration_ns: int) -> str:
-    """A length of time for people: days, hours or seconds, three digits."""
-    for unit, size in _NS_PER:
-        if duration_ns >= size:
-            return f"{duration_ns / size:.3g} {unit}"
-    return f"{duration_ns} ns"
+        """A block's length for people, for example "12.5 d"."""
+        return duration_text(self.block * self.width_ns / 1e9)
 
 
 def block_calendar(entry_ns: IntArray, exit_ns: IntArray) -> BlockCalendar | None:
@@ -196,8 +188,8 @@ def block_test(
         missing = BLOCK_COUNT_MIN - filled_block_count
         more = int(np.ceil(n * missing / max(1, filled_block_count)))
         return without_interval(
-            f"outcomes in only {filled_block_count} blocks of {calendar.block_text}: an interval"
-            f" needs {BLOCK_COUNT_MIN}, at this rate about {more} more outcomes"
+            f"outcomes in only {plural(filled_block_count, 'block')} of {calendar.block_text}: an"
+            f" interval needs {BLOCK_COUNT_MIN}, at this rate {outcomes_text(more)}"
         )
     wrapped = np.concatenate([sums.columns, sums.columns[: block - 1]])
     edges = np.concatenate([np.zeros((1, wrapped.shape[1])), np.cumsum(wrapped, axis=0)])

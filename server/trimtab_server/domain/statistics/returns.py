@@ -16,6 +16,7 @@ from trimtab_server.domain.statistics.estimates import (
     stationary_bootstrap_indices,
     undefined,
 )
+from trimtab_server.domain.wording import plural
 
 TRADING_DAYS_PER_YEAR = 252
 
@@ -301,7 +302,8 @@ def mean_estimate(
     block = max(1, int(np.ceil(mean_block)))
     blocks_hit = np.unique(days // block).size
     if blocks_hit < 10:
-        note = f"outcomes in only {blocks_hit} blocks of {block} days: too few for an interval"
+        blocks = plural(blocks_hit, "block")
+        note = f"outcomes in only {blocks} of {plural(block, 'day')}: too few for an interval"
         return Estimate(point, None, None, v.size, float(v.size), level, method, note)
     total = day_sums(days, v, calendar_length)
     counted = day_sums(days, np.ones(v.size), calendar_length)

@@ -24,26 +24,25 @@ from trimtab_server.domain.documents.parts.heads import (
 from trimtab_server.domain.documents.parts.words import (
     EXACT,
     IDENTIFIED,
-    UNKNOWN,
     bounds_text,
-    count_text,
     decided_sign,
     estimate_text,
     known,
     money_estimate_text,
     money_text,
+    needed_count_text,
     needed_text,
     number_text,
     percent_estimate_text,
-    plural,
     told_notes,
 )
 from trimtab_server.domain.statistics.estimates import Estimate
+from trimtab_server.domain.wording import UNKNOWN, plural
 
 if TYPE_CHECKING:
     from trimtab_server.domain.reports.guards import GuardLine
     from trimtab_server.domain.reports.head import ReportHead
-    from trimtab_server.domain.reports.opportunity import BlockedOpportunityCost
+    from trimtab_server.domain.reports.opportunity import BlockedOpportunityCost, BlockerLine
 
 # Contract numbers of GuardEffect and GuardMemory.
 HELPS, COSTS, UNDECIDED, NOT_IDENTIFIABLE = 1, 2, 3, 4
@@ -86,6 +85,8 @@ def guard_sentence(line: GuardLine) -> str:
     """What one guard did, in one sentence with its interval."""
     value = known(line.value.value)
     name = f"The {line.guard} guard"
+    if not line.evaluated_count:
+        return f"{name} was asked about no signal."
     if not line.blocked_count:
         return f"{name} blocked none of {plural(line.evaluated_count, 'signal')} that it looked at."
     over = f"over {plural(line.blocked_count, 'blocked signal')}"
@@ -109,14 +110,15 @@ def _why(line: GuardLine) -> str:
 
 
 def guards_answer(guards: Sequence[GuardLine]) -> str:
-    """The guards that matter, in a few sentences: decided ones first, then the widest open."""
+    """The guards that matter, in a few sentences: decided ones first, then the widest open; those
+    that blocked nothing come last."""
     if not guards:
         return "No guard's verdict was recorded: decisions have to tell what every guard said."
 
-    def rank(line: GuardLine) -> tuple[bool, bool, float]:
+    def rank(line: GuardLine) -> tuple[bool, bool, bool, float]:
         value = known(line.value.value)
         decided = line.effect in {HELPS, COSTS}
-        return (not decided, value is None, -abs(value or 0.0))
+        return (not decided, not line.blocked_count, value is None, -abs(value or 0.0))
 
     ordered = sorted(guards, key=rank)
     sentences = [guard_sentence(line) for line in ordered[:SENTENCES_MAX]]
@@ -141,7 +143,7 @@ def guard_blocks(guards: Sequence[GuardLine]) -> tuple[Block, ...]:
             EFFECTS.get(int(line.effect), UNKNOWN),
             estimate_text(line.value),
             bounds_text(line.value_pessimistic, line.value_optimistic),
-            count_text(line.outcomes_needed) if line.outcomes_needed is not None else "-",
+            needed_count_text(line.outcomes_needed),
         )
         for line in guards
     )
@@ -149,8 +151,7 @@ def guard_blocks(guards: Sequence[GuardLine]) -> tuple[Block, ...]:
         (
             line.guard,
             estimate_text(line.shapley_value) if line.shapley_value is not None else "-",
-            number_text(line.missed_profit),
-            number_text(line.avoided_loss),
+            *_part_texts(line.blocked_alone_count, line),
             money_estimate_text(line.value_money),
         )
         for line in guards
@@ -184,7 +185,8 @@ def guard_blocks(guards: Sequence[GuardLine]) -> tuple[Block, ...]:
         ),
         Table(("guard", "Shapley", "missed profit", "avoided loss", "value, money"), more),
         Paragraph(
-            "missed profit, avoided loss: of the signals that the guard alone blocked, in stakes.",
+            "missed profit, avoided loss: of the signals that the guard alone blocked, in stakes; "
+            f"{_NO_RESULT}.",
             is_note=True,
         ),
         Table(_MUCH_HEADER, much, frozenset({7})),
@@ -195,6 +197,16 @@ def guard_blocks(guards: Sequence[GuardLine]) -> tuple[Block, ...]:
         ),
         *((Bullets(notes),) if notes else ()),
     )
+
+
+_NO_RESULT = 'a "-": none of these has a simulated result with a gain or a loss'
+
+
+def _part_texts(count: int, line: GuardLine | BlockerLine) -> tuple[str, str]:
+    """Missed profit and avoided loss of so many signals: a sum of nothing is no zero."""
+    if count and not line.missed_profit and not line.avoided_loss:
+        return "-", "-"
+    return number_text(line.missed_profit), number_text(line.avoided_loss)
 
 
 _AXIS = "value in stakes (above zero: the guard helped)"
@@ -304,8 +316,7 @@ def blocked_blocks(cost: BlockedOpportunityCost) -> tuple[Block, ...]:
                 line.guard,
                 f"{line.blocked_count:,}",
                 f"{line.blocked_alone_count:,}",
-                number_text(line.missed_profit),
-                number_text(line.avoided_loss),
+                *_part_texts(line.blocked_count, line),
             )
             for line in cost.blockers
         )
@@ -315,7 +326,7 @@ def blocked_blocks(cost: BlockedOpportunityCost) -> tuple[Block, ...]:
             Paragraph(
                 "A signal that several guards blocked stands in each of their lines: lines do "
                 "not add up to the whole, and no line is what its guard did (the guard report "
-                "tells that).",
+                f"tells that). {_NO_RESULT[0].upper()}{_NO_RESULT[1:]}.",
                 is_note=True,
             ),
         )

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trimtab_server.domain.documents.document import Paragraph, Section, Table
-from trimtab_server.domain.documents.parts.words import percent_text, plural, time_text
+from trimtab_server.domain.documents.parts.words import (
+    percent_text,
+    time_text,
+)
+from trimtab_server.domain.wording import plural
 
 if TYPE_CHECKING:
     from trimtab_server.domain.reports.head import ReportHead
@@ -23,14 +27,21 @@ _COUNTS = (
     ("corrected_count", "whose real result was corrected"),
     ("censored_count", "still open when their outcome was told"),
     ("shadow_matured_count", "with a simulated result"),
-    ("shadow_pending_count", "followed, not at an end yet"),
-    ("shadow_censored_count", "whose prices ended before they did"),
+    ("shadow_pending_count", "followed, not at an end yet, or waiting for prices"),
+    ("shadow_censored_count", "whose prices ended before they did, or never came"),
     ("unfollowed_count", "not followed: no later price, or beyond the limit"),
     ("unattributed_fill_count", "fills that belong to no signal (of these engines)"),
     (
         "late_event_count",
         "events beyond the lateness bound, and corrected prices (of these engines)",
     ),
+)
+
+# Why a signal has no simulated result.
+_WITHOUT = (
+    ("shadow_pending_count", "still followed, or waiting for prices"),
+    ("shadow_censored_count", "whose prices ended before they did, or never came"),
+    ("unfollowed_count", "not followed: no later price, or beyond the limit"),
 )
 
 
@@ -52,6 +63,8 @@ def what_text(head: ReportHead) -> str:
         told.append(f"from {time_text(scope.start_time_ns)}")
     if scope.end_time_ns:
         told.append(f"until {time_text(scope.end_time_ns)}")
+    if not head.counts.signal_count:
+        return f"No signals were found of {', '.join(told)}."
     return f"{plural(head.counts.signal_count, 'signal')} of {', '.join(told)}."
 
 
@@ -80,11 +93,13 @@ def nothing_yet(head: ReportHead) -> str:
     """Why there is nothing to tell, "" when there are signals with results."""
     counts = head.counts
     if not counts.signal_count:
-        return "No signal to enter lies in this scope: there is nothing to tell."
+        return "No signals were found in this scope and window: there is nothing to tell."
     if not counts.shadow_matured_count and not counts.outcome_count:
-        pending = counts.shadow_pending_count
-        return (
-            f"Not one of {plural(counts.signal_count, 'signal')} has a result yet: "
-            f"{pending:,} still followed, {counts.unfollowed_count:,} without any later price."
-        )
+        told = [
+            f"{count:,} {words}" for name, words in _WITHOUT if (count := getattr(counts, name))
+        ]
+        why = ", ".join(told) or "none was followed"
+        if counts.signal_count == 1:
+            return f"The only signal has no result yet: {why}."
+        return f"Not one of {counts.signal_count:,} signals has a result yet: {why}."
     return ""

@@ -27,11 +27,14 @@ from trimtab_server.domain.documents.parts.heads import (
     nothing_yet,
     what_text,
 )
-from trimtab_server.domain.documents.parts.strategies import how_real, leaderboard_blocks
+from trimtab_server.domain.documents.parts.strategies import (
+    how_made,
+    leaderboard_blocks,
+    total_text,
+)
 from trimtab_server.domain.documents.parts.words import (
     bounds_text,
     decided_sign,
-    duration_text,
     estimate_text,
     known,
     money_text,
@@ -39,8 +42,10 @@ from trimtab_server.domain.documents.parts.words import (
     percent_estimate_text,
     told_notes,
 )
+from trimtab_server.domain.wording import UNKNOWN, duration_text, plural
 
 if TYPE_CHECKING:
+    from trimtab_server.domain.ledger.columns import LedgerCounts
     from trimtab_server.domain.reports.head import ReportHead
     from trimtab_server.domain.reports.performance import Performance, PerformanceComparison
 
@@ -51,10 +56,10 @@ def performance_rows(
     """Header and rows of some sets of trades beside each other, a column a set."""
     header = ("what", *(one.name for one in sets))
     lines = (
-        ("results", [how_real(s.trade_count, s.simulated_count) or "real" for s in sets]),
+        ("results", [how_made(s) for s in sets]),
         ("trades", [f"{s.trade_count:,}" for s in sets]),
         ("mean return", [percent_estimate_text(s.mean_return, 2) for s in sets]),
-        ("total, stakes", [estimate_text(s.total_return) for s in sets]),
+        ("total, stakes", [total_text(s) for s in sets]),
         ("win rate", [percent_estimate_text(s.win_rate) for s in sets]),
         ("Sharpe ratio, annual", [estimate_text(s.sharpe_ratio, 2) for s in sets]),
         ("profit factor", [estimate_text(s.profit_factor, 2) for s in sets]),
@@ -88,15 +93,22 @@ def performance_notes(sets: tuple[Performance, ...]) -> tuple[str, ...]:
     )
 
 
-def comparison_answer(comparison: PerformanceComparison) -> str:
+def _really_made(real: Performance, counts: LedgerCounts) -> str:
+    """What was let through really made, or why that is not known."""
+    if real.trade_count:
+        trades = plural(real.trade_count, "trade")
+        return f"What really happened made {estimate_text(real.total_return)} stakes in {trades}."
+    if counts.signal_count and counts.undecided_count == counts.signal_count:
+        return "No signal has a decision, so what was really traded is not known."
+    if not counts.approved_count:
+        return "No signal was approved, so nothing really happened."
+    return "No approved signal has a real result yet."
+
+
+def comparison_answer(comparison: PerformanceComparison, counts: LedgerCounts) -> str:
     """Whether what was let through did better than everything, in one or two sentences."""
-    effect, real = comparison.selection_effect, comparison.real
-    made = (
-        f"What really happened made {estimate_text(real.total_return)} stakes in "
-        f"{real.trade_count:,} trades."
-        if real.trade_count
-        else "Nothing with a real result yet."
-    )
+    effect = comparison.selection_effect
+    made = _really_made(comparison.real, counts)
     if known(effect.value) is None:
         return f"{made} Whether the filter helped is not known: {effect.note or 'too little data'}."
     better = "better" if (effect.value or 0.0) >= 0 else "worse"
@@ -122,7 +134,7 @@ def comparison_blocks(comparison: PerformanceComparison) -> tuple[Block, ...]:
     notes = (*performance_notes(sets), *told_notes(between))
     means = [(one.name, one.mean_return) for one in sets]
     chart = [
-        IntervalRow(name, known(e.value) or 0.0, known(e.low), known(e.high), f"{e.n:,} trades")
+        IntervalRow(name, known(e.value) or 0.0, known(e.low), known(e.high), plural(e.n, "trade"))
         for name, e in means
         if known(e.value) is not None
     ]
@@ -171,7 +183,7 @@ def comparison_document(comparison: PerformanceComparison, head: ReportHead) -> 
     return Document(
         title="What happened, and what would have without any guard?",
         what=what_text(head),
-        answer=nothing_yet(head) or comparison_answer(comparison),
+        answer=nothing_yet(head) or comparison_answer(comparison, head.counts),
         figures=(),
         sections=(
             Section("Real against unfiltered", comparison_blocks(comparison)),
@@ -204,7 +216,10 @@ def learning_document(report: Any, head: ReportHead) -> Document:
         (f"{counts.signal_count:,}", "signals"),
         (f"{counts.blocked_count:,}", "blocked"),
         (f"{counts.outcome_count:,}", "real results"),
-        (number_text(known(real.total_return.value)), "made, in stakes"),
+        (
+            number_text(known(real.total_return.value)) if real.trade_count else UNKNOWN,
+            "made, in stakes",
+        ),
         (
             number_text(known(report.blocked.net_opportunity_cost.value)),
             "net cost of blocking, in stakes (simulated)",
@@ -220,7 +235,7 @@ def learning_document(report: Any, head: ReportHead) -> Document:
             Section(
                 "Real against unfiltered",
                 (
-                    Paragraph(comparison_answer(report.comparison)),
+                    Paragraph(comparison_answer(report.comparison, counts)),
                     *comparison_blocks(report.comparison),
                 ),
             ),

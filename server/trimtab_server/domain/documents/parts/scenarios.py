@@ -27,19 +27,18 @@ from trimtab_server.domain.documents.parts.words import (
     EXACT,
     IDENTIFIED,
     NOT_IDENTIFIABLE,
-    UNKNOWN,
-    count_text,
     decided_sign,
     estimate_text,
     known,
     money_estimate_text,
+    needed_count_text,
     needed_text,
     number_text,
     percent_estimate_text,
     percent_text,
-    plural,
     told_notes,
 )
+from trimtab_server.domain.wording import UNKNOWN, plural
 
 if TYPE_CHECKING:
     from trimtab_server.domain.reports.head import ReportHead
@@ -63,7 +62,7 @@ def scenario_answer(result: ScenarioResult) -> str:
     amount = f"{estimate_text(difference)} stakes"
     if not result.added_count and not result.removed_count and value == 0:
         return "This would have changed nothing: the same trades at the same costs."
-    trades = f"{result.added_count:,} trades more and {result.removed_count:,} fewer"
+    trades = f"{plural(result.added_count, 'trade')} more and {result.removed_count:,} fewer"
     if decided_sign(difference):
         more = "more" if value >= 0 else "less"
         return f"This would have made {more}: {amount}{how}, with {trades}."
@@ -85,7 +84,9 @@ def _between(result: ScenarioResult) -> tuple[Block, ...]:
         ("how sure", IDENTIFIED.get(int(result.identifiability), UNKNOWN)),
     ]
     if result.outcomes_needed is not None:
-        rows.append(("outcomes that would settle the sign", count_text(result.outcomes_needed)))
+        rows.append(
+            ("outcomes that would settle the sign", needed_count_text(result.outcomes_needed))
+        )
     notes = told_notes(
         (("difference", result.difference), ("difference in money", result.difference_money))
     )
@@ -153,7 +154,7 @@ def sweep_document(
             known(result.difference.value) or 0.0,
             known(result.difference.low),
             known(result.difference.high),
-            f"{result.scenario.trade_count:,} trades",
+            plural(result.scenario.trade_count, "trade"),
         )
         for result in results
         if known(result.difference.value) is not None
@@ -215,7 +216,8 @@ def sweep_answer(results: Sequence[ScenarioResult]) -> str:
     alone = sum(decided_sign(r.difference) != 0 for r in known_results)
     text = (
         f"Of {plural(len(results), 'scenario')}, {signs.count(1)} better and {signs.count(-1)} "
-        f"worse than what happened after allowing for all of them ({alone} differ by themselves); "
+        f"worse than what happened after allowing for all of them ({alone} "
+        f"{'differs by itself' if alone == 1 else 'differ by themselves'}); "
         f"the best, {best.name}, by {estimate_text(_at_once(best))} stakes{how}."
     )
     if len(results) > 1:

@@ -27,24 +27,25 @@ from trimtab_server.domain.documents.parts.heads import (
     nothing_yet,
     what_text,
 )
+from trimtab_server.domain.documents.parts.horizons import age_text, horizon_blocks
 from trimtab_server.domain.documents.parts.words import (
-    count_text,
     decided_sign,
     duration_estimate_text,
-    duration_text,
     estimate_text,
     known,
+    needed_count_text,
     number_text,
     percent_estimate_text,
     percent_text,
-    plural,
     told_notes,
 )
+from trimtab_server.domain.wording import duration_text, outcomes_text, plural
 
 if TYPE_CHECKING:
-    from trimtab_server.domain.reports.decay import Age, DecayCurve, SignalDecay
+    from trimtab_server.domain.reports.decay import DecayCurve, SignalDecay
     from trimtab_server.domain.reports.head import ReportHead
     from trimtab_server.domain.reports.leaderboard import LeaderboardLine
+    from trimtab_server.domain.reports.performance import Performance
 
 LINES_CHARTED_MAX = 40
 LINES_SHOWN_MAX = 200
@@ -58,6 +59,16 @@ def how_real(trade_count: int, simulated_count: int) -> str:
     if simulated_count >= trade_count:
         return "simulated"
     return f"{percent_text(simulated_count / trade_count, 0)} simulated"
+
+
+def how_made(made: Performance) -> str:
+    """The same in a cell: "-" without any trade."""
+    return how_real(made.trade_count, made.simulated_count) or ("real" if made.trade_count else "-")
+
+
+def total_text(made: Performance) -> str:
+    """The sum of a set of trades, in stakes: "-" without any, which is no zero."""
+    return estimate_text(made.total_return) if made.trade_count else "-"
 
 
 def leaderboard_answer(
@@ -85,7 +96,7 @@ def leaderboard_answer(
     needed = [line.outcomes_needed for line in lines[:1] if line.outcomes_needed is not None]
     if needed:
         text += (
-            f"; about {needed[0]:,} more outcomes would settle the sign of the first, "
+            f"; {outcomes_text(needed[0])} would settle the sign of the first, "
             f"{lines[0].name}, if its mean stays"
         )
     return f"{text}."
@@ -106,9 +117,9 @@ def leaderboard_blocks(lines: Sequence[LeaderboardLine]) -> tuple[Block, ...]:
         (
             line.name,
             f"{line.performance.trade_count:,}",
-            how_real(line.performance.trade_count, line.performance.simulated_count) or "real",
+            how_made(line.performance),
             percent_estimate_text(line.performance.mean_return, 2),
-            estimate_text(line.performance.total_return),
+            total_text(line.performance),
             percent_estimate_text(line.performance.win_rate),
         )
         for line in shown
@@ -121,7 +132,7 @@ def leaderboard_blocks(lines: Sequence[LeaderboardLine]) -> tuple[Block, ...]:
             number_text(line.deflated_sharpe, 3),
             number_text(line.q_value, 3),
             "yes" if line.significant else "no",
-            "-" if line.outcomes_needed is None else count_text(line.outcomes_needed),
+            needed_count_text(line.outcomes_needed),
         )
         for line in shown
     )
@@ -130,7 +141,7 @@ def leaderboard_blocks(lines: Sequence[LeaderboardLine]) -> tuple[Block, ...]:
         (line.name, line.performance.mean_return) for line in shown if not line.note
     )
     if len(lines) > len(shown):
-        notes += (f"{len(lines) - len(shown):,} lines more are in the JSON form.",)
+        notes += (f"{plural(len(lines) - len(shown), 'line')} more: in the JSON form.",)
     return (
         Table(
             ("name", "trades", "results", "mean return", "total, stakes", "win rate"),
@@ -164,7 +175,7 @@ def _rows(lines: Sequence[LeaderboardLine]) -> list[IntervalRow]:
             known(mean.value) or 0.0,
             known(mean.low),
             known(mean.high),
-            f"{line.performance.trade_count:,} trades",
+            plural(line.performance.trade_count, "trade"),
         )
         for line, mean in means
         if known(mean.value) is not None
@@ -200,13 +211,6 @@ def leaderboard_document(board: Any, head: ReportHead) -> Document:
 
 
 # ---- decay ------------------------------------------------------------------------------------
-
-
-def age_text(age: Age) -> str:
-    """An age such as "30 min" or "7 XNYS d"."""
-    if age.trading_days:
-        return f"{age.trading_days} {age.calendar or 'trading'} d"
-    return duration_text(age.duration_s)
 
 
 def decay_answer(curve: DecayCurve) -> str:
@@ -275,9 +279,12 @@ def _curve_blocks(curve: DecayCurve) -> tuple[Block, ...]:
 
 
 def decay_document(curves: SignalDecay, head: ReportHead) -> Document:
-    """How signals' edge unfolds with age. curves: has `all` and `strategies`."""
+    """How signals' edge unfolds with age. curves: has `all`, `strategies` and `horizons`."""
     shown = curves.strategies[:CURVES_SHOWN_MAX]
-    sections = [Section("All signals", _curve_blocks(curves.all))]
+    sections = [
+        Section("All signals", _curve_blocks(curves.all)),
+        Section("All signals over fixed horizons", horizon_blocks(curves.horizons)),
+    ]
     if len(curves.strategies) > 1:
         sections += [
             Section(f"Strategy {one.strategy or '(none told)'}", _curve_blocks(one))

@@ -10,10 +10,16 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from trimtab_server.domain.wording import (
+    OUTCOMES_TOLD_MAX,
+    UNKNOWN,
+    duration_text,
+    outcomes_text,
+)
+
 if TYPE_CHECKING:
     from trimtab_server.domain.statistics.estimates import Estimate
 
-UNKNOWN = "not known"
 _LARGE = 1e12
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Contract numbers.
@@ -64,27 +70,6 @@ def money_text(value: float | None) -> str:
 def count_text(count: int | None) -> str:
     """A count; UNKNOWN for None."""
     return UNKNOWN if count is None else f"{count:,}"
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """For example "1 signal", "2,000 signals"."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def duration_text(seconds: float | None) -> str:
-    """A length of time in the unit that fits it."""
-    if known(seconds) is None or seconds is None:
-        return UNKNOWN
-    for least, size, unit in (
-        (2 * 86_400, 86_400, "d"),
-        (2 * 3_600, 3_600, "h"),
-        (2 * 60, 60, "min"),
-        (1, 1, "s"),
-    ):
-        if abs(seconds) >= least:
-            shown = f"{round(seconds / size, 1):,.1f}".removesuffix(".0")
-            return f"{shown} {unit}"
-    return f"{_shown(1000 * seconds, 0)} ms" if seconds else "0 s"
 
 
 def time_text(time_ns: int) -> str:
@@ -141,9 +126,14 @@ def bounds_text(pessimistic: float | None, optimistic: float | None) -> str:
 
 def needed_text(needed: int | None) -> str:
     """How many outcomes more would settle it, "" when that is not told."""
+    return "" if needed is None else f"{outcomes_text(needed)} would settle it"
+
+
+def needed_count_text(needed: int | None) -> str:
+    """The same in a cell: the number, "over a million", or "-" when that is not told."""
     if needed is None:
-        return ""
-    return f"about {needed:,} more {'outcome' if needed == 1 else 'outcomes'} would settle it"
+        return "-"
+    return f"{needed:,}" if needed <= OUTCOMES_TOLD_MAX else "over a million"
 
 
 def decided_sign(estimate: Estimate) -> int:

@@ -1,0 +1,125 @@
+"""What documents say where numbers are missing, absurd, or about one thing only."""
+
+from typing import Any
+
+import pytest
+
+from tests.domain import report_samples as samples
+from trimtab.v1 import report_service_pb2 as pb
+from trimtab_server.cli.report_values import response_document
+from trimtab_server.domain.documents.document import Document, markdown
+from trimtab_server.domain.reports.questions import ReportKind
+
+ABSURD = 312_456_789
+WHY = "none has a simulated result: 412 had no price after the decision"
+
+
+def document(kind: str, response: Any) -> Document:
+    """The document of a response."""
+    return response_document(ReportKind(kind), response)
+
+
+def guards_of(*lines: pb.GuardLine, **counts: int) -> Document:
+    """The guards' report of these lines."""
+    answer = pb.GetGuardEffectivenessResponse(head=samples.head(**counts), guards=lines)
+    return document("guards", answer)
+
+
+@pytest.mark.parametrize("kind", list(samples.nothing()))
+def test_an_empty_scope_is_told_in_the_head(kind: str) -> None:
+    """The very first line says that nothing was found, of which scope."""
+    response = samples.nothing()[kind]
+    response.head.scope.symbol = "XX"
+    shown = document(kind, response)
+    assert shown.what == "No signals were found of live, symbol XX."
+
+
+def test_blocked_signals_without_prices_are_not_free() -> None:
+    """The answer says that nothing is known and why; no row of the report shows a zero."""
+    response = samples.blocked()
+    cost = response.cost
+    cost.matured_count = 0
+    unknown = pb.Estimate(n=0, level=0.95, note=WHY)
+    for name in ("missed_profit", "avoided_loss", "net_opportunity_cost", "win_rate"):
+        getattr(cost, name).CopyFrom(unknown)
+    for name in (
+        *("net_opportunity_cost_optimistic", "net_opportunity_cost_pessimistic"),
+        *("missed_profit_money", "outcomes_needed"),
+    ):
+        cost.ClearField(name)
+    for line in cost.blockers:
+        line.missed_profit = line.avoided_loss = 0.0
+    shown = document("opportunity", response)
+    assert shown.answer == f"What 412 blocked signals would have made is not known: {WHY}."
+    text = markdown(shown)
+    assert "| missed profit, stakes | not known |" in text
+    assert "| volatility | 300 | 200 | - | - |" in text
+
+
+def test_a_guard_that_blocked_nothing_is_never_the_headline() -> None:
+    """Guards that blocked stand first, though theirs is the value that is not known."""
+    idle = samples.guard("idle", blocked_count=0, value=samples.estimate(0.0))
+    unasked = samples.guard("new", evaluated_count=0, blocked_count=0, value=samples.estimate(0.0))
+    unknown = samples.guard("volatility", value=samples.unknown(), note=WHY)
+    answer = guards_of(idle, unasked, unknown).answer
+    assert answer.startswith("What the volatility guard did over 412 blocked signals is not known")
+    assert "The idle guard blocked none of 900 signals that it looked at." in answer
+    assert "The new guard was asked about no signal." in answer
+
+
+@pytest.mark.parametrize("kind", ["guards", "opportunity", "what_if", "leaderboard"])
+def test_an_absurd_number_of_outcomes_is_more_than_a_million(kind: str) -> None:
+    """Documents do not name a number that nobody could wait for; the message keeps it."""
+    response = samples.everything()[kind]
+    told: dict[str, Any] = {
+        "guards": getattr(response, "guards", ()),
+        "opportunity": [getattr(response, "cost", None)],
+        "what_if": [getattr(response, "result", None)],
+        "leaderboard": getattr(response, "lines", ()),
+    }
+    for one in told[kind]:
+        one.outcomes_needed = ABSURD
+        if kind == "leaderboard":
+            one.significant = False
+    text = markdown(document(kind, response))
+    assert f"{ABSURD:,}" not in text
+    assert "more than a million more outcomes would settle" in text
+    if kind != "opportunity":
+        assert "over a million" in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        (
+            {"approved_count": 0, "blocked_count": 0, "undecided_count": 900},
+            "No signal has a decision, so what was really traded is not known.",
+        ),
+        ({"approved_count": 0}, "No signal was approved, so nothing really happened."),
+        ({}, "No approved signal has a real result yet."),
+    ],
+)
+def test_why_nothing_really_happened_is_told(counts: dict[str, int], words: str) -> None:
+    """Without decisions nothing is known of trades; without an approval there was none; else
+    results are still to come. No set without trades shows a sum."""
+    response = samples.comparison()
+    response.head.CopyFrom(samples.head(**counts))
+    for part in (response.comparison.real, response.comparison.real_simulated):
+        for name in ("win_rate", "mean_return", "sharpe_ratio", "profit_factor"):
+            getattr(part, name).CopyFrom(samples.unknown())
+        part.trade_count = part.simulated_count = 0
+        part.total_return.CopyFrom(samples.estimate(0.0))
+    shown = document("comparison", response)
+    assert shown.answer.startswith(words)
+    assert "| total, stakes | - | - | 12.3" in markdown(shown)
+    assert "| results | - | - | simulated |" in markdown(shown)
+
+
+def test_one_trade_is_singular() -> None:
+    """In sentences of comparisons and of what-ifs."""
+    compared = samples.comparison()
+    compared.comparison.real.trade_count = 1
+    assert "stakes in 1 trade." in document("comparison", compared).answer
+    changed = samples.what_if()
+    changed.result.added_count = 1
+    assert "with 1 trade more and 0 fewer" in document("what_if", changed).answer
