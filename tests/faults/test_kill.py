@@ -56,8 +56,8 @@ def kill_and_continue(
 def test_sigkill_at_random_moments_loses_doubles_reorders_and_invents_nothing(
     sidecar: Callable[..., Sidecar],
 ) -> None:
-    """25 kills under streams and unary calls: each acknowledged event is stored exactly once."""
-    kill_and_continue(sidecar, rounds=25, seed=secrets.randbits(32))
+    """15 kills under streams and unary calls: each acknowledged event is stored exactly once."""
+    kill_and_continue(sidecar, rounds=15, seed=secrets.randbits(32))
 
 
 @pytest.mark.chaos

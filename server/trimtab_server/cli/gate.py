@@ -9,9 +9,11 @@ arguments. Of `explain`: 0 = allowed, 1 = denied, 2 as above.
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,11 +98,11 @@ def watch(
     from trimtab_client import DeadlineExceeded, Unavailable
 
     console = Console(highlight=False, markup=False)
-    with sidecar(address, code=CODE) as client, contextlib.suppress(KeyboardInterrupt):
+    with sidecar(address, code=CODE) as client, _until_interrupt() as is_interrupted:
         with arguments():
             shown = _listed(client, environment, run_id)
         with Live(_screen(environment, run_id, shown, ""), console=console, screen=False) as live:
-            while True:
+            while not is_interrupted():
                 time.sleep(_WATCH_S)
                 away = ""
                 try:
@@ -112,6 +114,24 @@ def watch(
                         console.print(f"{time_text(listed.server_time.seconds, 0)}  {line}")
                     shown = listed
                 live.update(_screen(environment, run_id, shown, away))
+
+
+@contextlib.contextmanager
+def _until_interrupt() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C ends the block. A callback of a library may swallow the exception: then what is
+    yielded still says that it came."""
+    came: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came[:] = [number]
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @app.command()
