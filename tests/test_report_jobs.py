@@ -144,7 +144,7 @@ def test_every_kind_of_report_is_made_in_every_form(
 
 def test_what_signals_made_over_horizons_is_told_with_intervals(tmp_path: Path) -> None:
     """From the shadow's results to the report: an hour's with intervals, seven trading days' with
-    what is missing, and nothing of a signal that has not matured or did not enter."""
+    what is missing; one that lost its prices is told as lost, one without an entry nowhere."""
     store = opened(tmp_path / "log.db")
     hour, day = 3_600, 24 * 3_600
     moved = np.random.default_rng(4).normal(0.002, 0.01, 60)
@@ -165,7 +165,7 @@ def test_what_signals_made_over_horizons_is_told_with_intervals(tmp_path: Path) 
     response = answer(jobs, asked(ReportKind.DECAY, form=ReportForm.MARKDOWN))
     short, long = response.horizons
     assert short.horizon.duration.ToNanoseconds() == hour * SECOND_NS
-    assert (short.matured_count, short.young_count) == (60, 0)
+    assert (short.matured_count, short.young_count, short.censored_count) == (60, 0, 1)
     mean = short.mean_return
     assert mean.value == pytest.approx(moved.mean())
     assert mean.low < moved.mean() < mean.high
@@ -178,6 +178,7 @@ def test_what_signals_made_over_horizons_is_told_with_intervals(tmp_path: Path) 
     assert "an interval needs 10" in long.mean_return.note
     assert "All signals over fixed horizons" in response.head.rendered
     assert "| 7 XNYS d | 4 | - |" in response.head.rendered
+    assert "60 min: 1 signal left out, because prices stopped" in response.head.rendered
     store.close()
 
 

@@ -47,6 +47,7 @@ _PERIODS = {"off": 0, "hourly": HOUR_NS, "daily": DAY_NS}
 # Of the shadow's settings: how much, and whose prices.
 _NOT_OF_THE_MODEL = {"pending_max", "price_source"}
 CODEC = Codec(report_bytes, sweep_head_bytes, sweep_results_bytes)
+LEDGER_OFF = "the ledger is switched off here (setting `ledger`)"
 # Of what a worker may take, what it may keep for the next question about the same scope.
 _KEPT_SHARE = 0.25
 # Of a lane, before what is held back leaves.
@@ -183,8 +184,13 @@ def _workers(settings: Settings, store: Store, telemetry: Telemetry) -> Workers:
         memory_bytes_max=told.memory_bytes_max,
         idle_s_max=told.idle_s_max,
     )
-    kept_bytes_max = int(told.memory_bytes_max * _KEPT_SHARE)
+    return Workers(jobs_maker(settings), limits, telemetry)
+
+
+def jobs_maker(settings: Settings) -> Maker:
+    """Makes what answers jobs in a worker."""
+    kept_bytes_max = int(settings.reports.memory_bytes_max * _KEPT_SHARE)
+    rests = "" if settings.ledger else LEDGER_OFF
     # By name: what it loads is too heavy for the serving process.
-    arguments = (settings.database_url, CODEC, kept_bytes_max)
-    make = Maker("trimtab_server.report_jobs", "ReportJobs", arguments)
-    return Workers(make, limits, telemetry)
+    arguments = (settings.database_url, CODEC, kept_bytes_max, rests)
+    return Maker("trimtab_server.report_jobs", "ReportJobs", arguments)

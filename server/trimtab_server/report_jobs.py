@@ -28,7 +28,11 @@ from trimtab_server.domain.reports.guards import guard_lines
 from trimtab_server.domain.reports.head import ReportHead
 from trimtab_server.domain.reports.leaderboard import Leaderboard, leaderboard
 from trimtab_server.domain.reports.learning_report import learning_report
-from trimtab_server.domain.reports.missing_results import missing_results, nothing_found
+from trimtab_server.domain.reports.missing_results import (
+    given_up,
+    missing_results,
+    nothing_found,
+)
 from trimtab_server.domain.reports.opportunity import blocked_opportunity_cost
 from trimtab_server.domain.reports.performance import performance_comparison
 from trimtab_server.domain.reports.questions import (
@@ -58,6 +62,7 @@ from trimtab_server.domain.reports.slices import (
 )
 from trimtab_server.domain.reports.what_if import ScenarioResult, WhatIf
 from trimtab_server.domain.statistics.chance import part_rng
+from trimtab_server.domain.wording import plural
 from trimtab_server.errors import ConfigurationError, InvalidRequest, Unavailable
 from trimtab_server.store.ledger_reader import LedgerReader, open_ledger
 from trimtab_server.store.shared_columns import read_columns, write_columns
@@ -84,12 +89,14 @@ class Loaded(NamedTuple):
 
 class ReportJobs:
     """Answers jobs in a worker. Remembers the scope that it loaded last, while the ledger has not
-    moved on, when that takes no more than `kept_bytes_max`."""
+    moved on, when that takes no more than `kept_bytes_max`. rests: why the ledger does not follow
+    the log, "" = it does."""
 
-    def __init__(self, url: str, codec: Codec, kept_bytes_max: int) -> None:
+    def __init__(self, url: str, codec: Codec, kept_bytes_max: int, rests: str = "") -> None:
         self._url = url
         self._codec = codec
         self._kept_bytes_max = kept_bytes_max
+        self._rests = rests
         self._opened: LedgerReader | None = None
         self._kept: Loaded | None = None
         self._shared: tuple[str, WhatIf] | None = None
@@ -279,24 +286,32 @@ class ReportJobs:
             log_id=self._reader().log_id(),
             through_sequence=loaded.through_sequence,
             counts=loaded.counts,
-            notes=(*self._missing(loaded), *_limits(loaded, when), *notes),
+            notes=(*self._missing(loaded), *self._behind(loaded, when), *_limits(loaded), *notes),
         )
 
     def _missing(self, loaded: Loaded) -> tuple[str, ...]:
         """What is not there to be told: signals of this scope, or their results."""
         if not len(loaded.ledger):
             return nothing_found([ReportWorld(*world) for world in self._reader().worlds()])
-        return missing_results(loaded.ledger)
+        return (*missing_results(loaded.ledger), *given_up(loaded.counts))
+
+    def _behind(self, loaded: Loaded, when: Asked) -> tuple[str, ...]:
+        """By how many events the ledger is behind the log, and whether it follows."""
+        behind = when.last_sequence - loaded.through_sequence
+        if behind <= 0:
+            return ()
+        if self._rests:
+            events = plural(behind, "event of the log is", "events of the log are")
+            return (f"{self._rests}: {events} not in it",)
+        events = "event" if behind == 1 else f"{behind:,} events"
+        return (f"the ledger has not taken in the last {events} of the log yet",)
 
 
-def _limits(loaded: Loaded, when: Asked) -> tuple[str, ...]:
+def _limits(loaded: Loaded) -> tuple[str, ...]:
     """What limits any report on such a ledger, in words."""
     counts, found = loaded.counts, []
-    behind = when.last_sequence - loaded.through_sequence
-    if behind > 0:
-        found.append(f"the ledger has not taken in the last {behind:,} events of the log yet")
     if counts.signal_count and not counts.shadow_matured_count:
-        found.append("no signal has a simulated result yet: its prices have to come first")
+        found.append("no signal has a simulated result: it takes prices behind the decisions")
     elif young := int(np.count_nonzero(loaded.settled.has_shadow & ~loaded.settled.has_counted)):
         found.append(
             f"{young:,} simulated results are left out of what is compared and added up: others of"

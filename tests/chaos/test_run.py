@@ -14,9 +14,9 @@ from tests.chaos.world import World
 from tests.faults.waiting import until
 from tests.postgres import PostgresServer
 
-# 15 rounds need about a minute on a machine of two busy cores; a fault takes longer than a kill.
+# 12 rounds need about a minute on a machine of two busy cores; a fault takes longer than a kill.
 # `make chaos` does the hundreds.
-SHORT, SHORT_S_MAX = {"kills": 15, "faults": 8}, 600
+SHORT, SHORT_S_MAX = {"kills": 12, "faults": 6}, 600
 LONG, LONG_S_MAX = 500, 5_400
 # Each kill under load has a good chance to cost something.
 KILLS_MAX = 20
@@ -38,7 +38,7 @@ def say_what_is_left_out(kind: str) -> None:
 @pytest.mark.timeout(SHORT_S_MAX)
 @pytest.mark.parametrize("kind", ["kills", "faults"])
 def test_a_sidecar_and_its_engines_survive_on_sqlite(kind: str) -> None:
-    """15 kills, or eight of all faults: what was acknowledged is stored once, in order, and nothing
+    """12 kills, or six of all faults: what was acknowledged is stored once, in order, and nothing
     was invented; what an engine with spool mode `always` took arrives, however it died."""
     say_what_is_left_out(kind)
     assert chaos(new_seed(), kind, SHORT[kind]).faults == []

@@ -14,6 +14,7 @@ from trimtab_server.cli import app
 
 HOUR_NS = 3_600_000_000_000
 KINDS = ["learning", "blocked", "guards", "leaderboard", "decay", "compare"]
+_COMMANDS = [["report", "guards"], ["report", "calibration"], ["what-if"]]
 
 
 def signals(address: str, environment: str, run_id: str = "", count: int = 3) -> None:
@@ -66,7 +67,7 @@ def test_every_report_is_written_in_every_form(
     assert json.loads(out)["head"]["log_id"] == "log-1"
 
 
-@pytest.mark.parametrize("command", [["report", "guards"], ["report", "calibration"], ["what-if"]])
+@pytest.mark.parametrize("command", _COMMANDS)
 def test_a_missing_folder_is_named_before_anything_is_asked(
     server: ReportServer, tmp_path: Path, command: list[str]
 ) -> None:
@@ -78,6 +79,18 @@ def test_a_missing_folder_is_named_before_anything_is_asked(
         2, f"trimtab: --output {target}: there is no folder {target.parent}\n",
     )  # fmt: skip
     assert not target.parent.exists()
+    assert server.reports.asked == []
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_a_file_that_is_a_folder_is_refused_before_anything_is_asked(
+    server: ReportServer, tmp_path: Path, command: list[str]
+) -> None:
+    """Exit 2, whatever format is told, and no report was worked out for nothing."""
+    change = ["--max-positions", "1"] if command == ["what-if"] else []
+    told = [*command, *change, "--format", "markdown", "--output", str(tmp_path)]
+    code, _, err = run(server, *told)
+    assert (code, err) == (2, f"trimtab: --output {tmp_path}: that is a folder, not a file\n")
     assert server.reports.asked == []
 
 

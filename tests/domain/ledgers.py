@@ -183,6 +183,9 @@ def some_horizons(ledger: Ledger, rows: Sequence[int] | NDArray[np.int64], **tol
         calendars=("", "XNYS"),
         entry_ns=entry,
         ended_ns=ended,
+        is_censored=np.broadcast_to(
+            np.asarray(told.pop("is_censored", False), dtype=np.bool_), row.size
+        ).copy(),
         return_fraction=column("return_fraction"),
         gross=column("gross"),
         mfe=column("mfe"),
@@ -191,3 +194,12 @@ def some_horizons(ledger: Ledger, rows: Sequence[int] | NDArray[np.int64], **tol
     )
     assert not told, f"no such column: {set(told)}"
     return made
+
+
+def joined_horizons(*parts: Horizons) -> Horizons:
+    """Several results over horizons in one."""
+    names = [name for name in Horizons.__dataclass_fields__ if name != "calendars"]
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(each, name) for each in parts]) for name in names
+    }
+    return replace(parts[0], **columns)

@@ -194,7 +194,8 @@ def horizon(days: int, value: float, **changes: Any) -> pb.HorizonResult:
 
 def decay() -> pb.GetSignalDecayResponse:
     """All signals, two strategies and three horizons, the last with too little data."""
-    few = {name: estimate(0.03) for name in ("mean_return", "mean_mfe", "mean_mae")}
+    few: dict[str, Any] = {n: estimate(0.03) for n in ("mean_return", "mean_mfe", "mean_mae")}
+    few["mean_realized_volatility"] = unknown()
     return pb.GetSignalDecayResponse(
         head=head(),
         all=curve(""),
@@ -202,7 +203,7 @@ def decay() -> pb.GetSignalDecayResponse:
         horizons=[
             horizon(1, 0.0012),
             horizon(7, 0.0031, young_count=3),
-            horizon(30, 0.0, mean_realized_volatility=unknown(), matured_count=12, **few),
+            horizon(30, 0.0, matured_count=12, censored_count=40, **few),
         ],
     )
 

@@ -264,7 +264,7 @@ def test_planned_holding_periods(store: Store, reader: LedgerReader) -> None:
 
 def test_markouts_and_horizons_belong_to_their_signal(store: Store, reader: LedgerReader) -> None:
     """By row and age, each age once; those of other signals and of what never entered are left out;
-    what has not matured is no result."""
+    a horizon whose prices stopped is told as such, and gives no return to the curve."""
     write(store, a_signal(1), a_signal(2), a_signal(3), a_signal(4, symbol="other"))
     write(store, a_shadow(1, markouts=(a_markout(60, 0.01), a_markout(120, 0.02))))
     write(
@@ -285,18 +285,20 @@ def test_markouts_and_horizons_belong_to_their_signal(store: Store, reader: Ledg
     assert found.calendar.tolist() == [0, 0, 0, 0, 1]
     assert found.return_fraction.tolist() == [0.01, 0.02, 0.4, 0.45, 0.6]
     assert [found.row.dtype.name, found.trading_days.dtype.name] == ["int64", "int32"]
-    assert horizons.row.tolist() == [1, 1]
-    assert horizons.age_s.tolist() == [60.0, 7.0 * _DAY_S]
+    assert found.until_s.tolist() == [0.0, 0.0, 60.0, 600.0, 7.0 * _DAY_S]
+    assert horizons.row.tolist() == [1, 1, 1]
+    assert horizons.age_s.tolist() == [60.0, 600.0, 7.0 * _DAY_S]
+    assert horizons.is_censored.tolist() == [False, True, False]
     assert horizons.calendars == ("", "XNYS")
-    assert horizons.calendar.tolist() == [0, 1]
-    assert horizons.gross.tolist() == [0.5, 0.6]
+    assert horizons.calendar.tolist() == [0, 0, 1]
+    assert horizons.gross.tolist() == [0.5, 0.023, 0.6]
     told = a_shadow(2)
-    assert horizons.entry_ns.tolist() == [told.entry_time_ns] * 2
-    assert horizons.ended_ns.tolist() == [told.time_ns] * 2
+    assert horizons.entry_ns.tolist() == [told.entry_time_ns] * 3
+    assert horizons.ended_ns.tolist() == [told.time_ns] * 3
     assert [getattr(horizons, name).tolist() for name in ("mfe", "mae", "volatility")] == [
-        [0.05, 0.05],
-        [0.02, 0.02],
-        [0.03, 0.03],
+        [0.05] * 3,
+        [0.02] * 3,
+        [0.03] * 3,
     ]
 
 

@@ -151,7 +151,7 @@ _plain_report(
     "decay",
     "decay",
     lambda client, told: client.get_signal_decay(**told),
-    "How a signal's edge unfolds with age, and its half-life.",
+    "How a signal's edge unfolds with age, its half-life, and what fixed horizons make.",
 )
 _plain_report(
     "compare",

@@ -47,9 +47,12 @@ OutputOption = Annotated[
 
 def chosen_format(form: ReportFormat | None, output: Path | None) -> ReportFormat:
     """The format as told, else by the file's suffix, else the terminal's; exit 2 for a file whose
-    suffix says nothing, or in a folder that is not there: before anybody works on the answer."""
+    suffix says nothing, in a folder that is not there, or that is a folder: before anybody works on
+    the answer."""
     if output is not None and not output.parent.is_dir():
         raise fail(f"--output {output}: there is no folder {output.parent}", 2)
+    if output is not None and output.is_dir():
+        raise fail(f"--output {output}: that is a folder, not a file", 2)
     if form is not None:
         return form
     if output is None:

@@ -1,8 +1,11 @@
-"""Counts and lengths of time in words, the same in every report, note and document."""
+"""Counts, environments and lengths of time in words, the same in every report and document."""
 
 import math
 
 UNKNOWN = "not known"
+
+ENVIRONMENTS = {1: "live", 2: "paper", 3: "backtest"}
+"""By the contract's numbers."""
 
 OUTCOMES_TOLD_MAX = 1_000_000
 """Beyond so many outcomes still needed a text says "more than a million": no engine waits for them,
@@ -40,3 +43,10 @@ def outcomes_text(count: int) -> str:
     if count > OUTCOMES_TOLD_MAX:
         return "more than a million more outcomes"
     return f"about {plural(count, 'more outcome')}"
+
+
+def age_text(duration_s: float | None, trading_days: int, calendar: str) -> str:
+    """An age or a horizon: "30 min", "7 XNYS d"."""
+    if trading_days:
+        return f"{trading_days} {calendar or 'trading'} d"
+    return duration_text(duration_s)

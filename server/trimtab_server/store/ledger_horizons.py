@@ -1,11 +1,12 @@
 """Simulated results over horizons, and markouts: where signals stood at several ages."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab_server.domain.ledger.columns import FloatArray, IntArray
+from trimtab_server.domain.ledger.columns import FloatArray, IntArray, ResultStatus
 from trimtab_server.domain.shadow.result import NOT_FILLED
 from trimtab_server.store.ledger_columns import is_result, result_status, trading_day_s
 from trimtab_server.store.ledger_records import MARKOUT, times_ns
@@ -16,7 +17,8 @@ _NS = 1e9
 
 class Told(NamedTuple):
     """Simulated results, shape (k,), with the row of their signal in a Ledger, and the markouts
-    behind them, shape (l,), with theirs. Calendars are keys; own lives have neither age."""
+    behind them, shape (l,), with theirs and the length of the horizon that they stand behind.
+    Calendars are keys; own lives have neither age nor length."""
 
     row: IntArray
     age_ns: IntArray
@@ -24,6 +26,7 @@ class Told(NamedTuple):
     calendar: IntArray
     record: Array
     markout_row: IntArray
+    markout_until_s: FloatArray
     markout: Array
 
 
@@ -34,6 +37,7 @@ def told_of(row: IntArray, columns: dict[str, Array], tails: bytes) -> Told:
     taken = (row >= 0) & (record["status"] != 0) & (record["flags"] & NOT_FILLED == 0)
     markout = np.frombuffer(tails, dtype=MARKOUT)
     owner = np.repeat(np.arange(row.size), columns["tail_byte_count"] // MARKOUT.itemsize)
+    length_s = age_s(columns["age_ns"], columns["trading_days"], columns["calendar_key"])
     return Told(
         row=row[taken],
         age_ns=columns["age_ns"][taken],
@@ -41,29 +45,35 @@ def told_of(row: IntArray, columns: dict[str, Array], tails: bytes) -> Told:
         calendar=columns["calendar_key"][taken],
         record=record[taken],
         markout_row=row[owner][taken[owner]],
+        markout_until_s=length_s[owner][taken[owner]],
         markout=markout[taken[owner]],
     )
 
 
 def markout_columns(told: list[Told]) -> dict[str, Array]:
-    """row, age_s, trading_days, calendar (a key) and return_fraction, by row and age. A markout
-    that was told comes before a horizon's own return of the same age."""
+    """row, age_s, trading_days, calendar (a key), return_fraction and until_s, by row and age. A
+    markout that was told comes before a horizon's own return of the same age."""
+    numbers = ("return_fraction", "until_s")
     parts: dict[str, list[Array]] = {
-        name: [] for name in ("row", "age_ns", "trading_days", "calendar", "return_fraction")
+        name: [] for name in ("row", "age_ns", "trading_days", "calendar", *numbers)
     }
     for one in told:
         parts["row"].append(one.markout_row)
+        parts["until_s"].append(one.markout_until_s)
         for name in ("age_ns", "trading_days", "calendar", "return_fraction"):
             parts[name].append(one.markout[name])
     for one in told:
-        is_age = _is_horizon(one) & np.isfinite(one.record["gross"])
+        is_matured = _is_horizon(one) & is_result(result_status(one.record))
+        is_age = is_matured & np.isfinite(one.record["gross"])
         parts["row"].append(one.row[is_age])
         for name in ("age_ns", "trading_days", "calendar"):
             parts[name].append(getattr(one, name)[is_age])
         parts["return_fraction"].append(one.record["gross"][is_age])
+        own_s = age_s(one.age_ns[is_age], one.trading_days[is_age], one.calendar[is_age])
+        parts["until_s"].append(own_s)
     columns = {
         name: np.concatenate(
-            [np.empty(0, dtype=np.float64 if name == "return_fraction" else np.int64), *arrays]
+            [np.empty(0, dtype=np.float64 if name in numbers else np.int64), *arrays]
         )
         for name, arrays in parts.items()
     }
@@ -80,7 +90,7 @@ def horizon_columns(told: list[Told]) -> dict[str, Array]:
     """The columns of Horizons, calendars as keys."""
     kept = [_is_horizon(one) for one in told]
 
-    def joined(parts: list[Array], dtype: type[np.generic] = np.int64) -> Array:
+    def joined(parts: Sequence[Array], dtype: type[np.generic] = np.int64) -> Array:
         masked = [part[mask] for part, mask in zip(parts, kept, strict=True)]
         return np.concatenate([np.empty(0, dtype=dtype), *masked])
 
@@ -91,6 +101,8 @@ def horizon_columns(told: list[Told]) -> dict[str, Array]:
     columns["age_s"] = age_s(columns["age_ns"], columns["trading_days"], columns["calendar"])
     columns["entry_ns"] = joined([one.record["entry_time_ns"] for one in told])
     columns["ended_ns"] = joined([times_ns(one.record) for one in told])
+    is_censored = [result_status(one.record) == ResultStatus.CENSORED for one in told]
+    columns["is_censored"] = joined(is_censored, np.bool_)
     for name in ("return_fraction", "gross", "mfe", "mae", "volatility"):
         columns[name] = joined([one.record[name] for one in told], np.float64)
     order = np.lexsort((columns["calendar"], columns["age_s"], columns["row"]))
@@ -105,5 +117,6 @@ def age_s(age_ns: IntArray, trading_days: IntArray, calendar: IntArray) -> Float
 
 
 def _is_horizon(told: Told) -> NDArray[np.bool_]:
+    """Those over a horizon that is over: with a result, or with prices that stopped before."""
     is_aged: NDArray[np.bool_] = (told.age_ns != 0) | (told.trading_days != 0)
-    return is_aged & is_result(result_status(told.record))
+    return is_aged

@@ -219,9 +219,10 @@ class LedgerReader:
 
     def load_ages(self, scope: LedgerScope, ledger: Ledger) -> tuple[Markouts, Horizons]:
         """Where the signals of `ledger` (as loaded from this scope) stood at several ages: the
-        markouts of their own shadow result and of those over horizons, and each horizon's own
-        return before costs; of several for one age one. And what they would have made over each
-        horizon, with excursions and volatility; what has not matured is not there."""
+        markouts of their shadow results over horizons (and of their own lives: ours tell none,
+        those that others sent may), and each horizon's own return before costs; of several for one
+        age one. And what they would have made over each horizon that is over, with excursions and
+        volatility; where its prices stopped before, that."""
         with self._source.snapshot():
             told = self._told(scope, ledger)
             parts = [markout_columns(told), horizon_columns(told)]

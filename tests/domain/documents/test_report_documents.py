@@ -130,7 +130,7 @@ def test_what_is_not_known_says_why() -> None:
 
 def test_horizons_stand_beside_the_curve_with_what_they_lack() -> None:
     """A line a horizon with its interval and effective sample; without an interval the reason, and
-    no effective sample; how many results came too early to count."""
+    no effective sample; how many results came too early to count, and how many are lost."""
     text = markdown(document("decay", samples.decay()))
     assert "| 7 XNYS d | 640 | 120 | 0.31% [0.11%, 0.51%] |" in text
     assert "| 30 XNYS d | 12 | - | 3.00% (no interval) |" in text
@@ -138,6 +138,7 @@ def test_horizons_stand_beside_the_curve_with_what_they_lack() -> None:
     assert "30 XNYS d, mean return; 30 XNYS d, mean MFE; 30 XNYS d, mean MAE: outcomes in" in text
     assert "30 XNYS d, mean volatility: no outcomes" in text
     assert "7 XNYS d: 3 early results left out" in text
+    assert "30 XNYS d: 40 signals left out, because prices stopped before its end" in text
     assert "No signal has reached a horizon yet" in markdown(document("decay", EMPTY["decay"]))
 
 
@@ -153,7 +154,21 @@ def test_signals_without_results_are_told() -> None:
     response = samples.guards()
     response.head.counts.shadow_matured_count = response.head.counts.outcome_count = 0
     answer = document("guards", response).answer
-    assert answer.startswith("Not one of 900 signals has a result yet: 20 still followed")
+    assert answer.startswith("Not one of 900 signals has a result: 20 still followed")
+
+
+def test_what_engines_gave_up_is_no_count_of_the_window() -> None:
+    """Fifty thousand of all times are told as such: never "of 900 signals"."""
+    response = samples.guards()
+    counts = response.head.counts
+    counts.shadow_matured_count = counts.outcome_count = 0
+    counts.unfollowed_count = 50_000
+    shown = document("guards", response)
+    assert shown.answer == (
+        "Not one of 900 signals has a result: 20 still followed, or waiting for prices (50,000 of"
+        " these engines, at any time, were given up)."
+    )
+    assert "| given up (of these engines, at any time) | 50,000 |" in markdown(shown)
 
 
 def test_a_sweep_shows_the_grid_in_order_and_warns_of_its_best() -> None:
@@ -178,7 +193,7 @@ def own_results(ledger: Ledger) -> dict[ReportKind, Any]:
     groups = field_groups(ledger, SliceField.STRATEGY)
     none = np.empty(0)
     markouts = Markouts(
-        none.astype(np.int64), none, none.astype(np.int32), none.astype(np.int32), ("",), none
+        none.astype(np.int64), none, none.astype(np.int32), none.astype(np.int32), ("",), none, none
     )
     reached = some_horizons(ledger, np.arange(len(ledger)))
     return {

@@ -48,7 +48,8 @@ def test_blocked_signals_without_prices_are_not_free() -> None:
     ):
         cost.ClearField(name)
     for line in cost.blockers:
-        line.missed_profit = line.avoided_loss = 0.0
+        line.ClearField("missed_profit")
+        line.ClearField("avoided_loss")
     shown = document("opportunity", response)
     assert shown.answer == f"What 412 blocked signals would have made is not known: {WHY}."
     text = markdown(shown)
@@ -65,6 +66,54 @@ def test_a_guard_that_blocked_nothing_is_never_the_headline() -> None:
     assert answer.startswith("What the volatility guard did over 412 blocked signals is not known")
     assert "The idle guard blocked none of 900 signals that it looked at." in answer
     assert "The new guard was asked about no signal." in answer
+
+
+def changeless(name: str, **told: Any) -> pb.GuardLine:
+    """A guard that blocked 200 signals, and whose absence would change no trade."""
+    given = {"blocked_count": 200, "added_count": 0, "matured_count": 0, "outcomes_needed": None}
+    value = pb.Estimate(value=0.0, n=0, level=0.95, note="no outcomes")
+    bounds = {"value_optimistic": None, "value_pessimistic": None}
+    return samples.guard(name, **given | bounds | {"value": value} | told)
+
+
+def test_a_guard_whose_absence_changes_nothing_seems_to_save_nothing() -> None:
+    """It says so, exact or simulated, and is no headline beside a guard with something to judge."""
+    exact = changeless("spread", identifiability=pb.IDENTIFIABILITY_EXACT)
+    (alone,) = [guards_of(exact).answer]
+    assert alone == ("The spread guard blocked 200 signals, and its absence would change no trade.")
+    unknown = samples.guard("volatility", value=samples.unknown(), note=WHY)
+    idle = samples.guard("idle", blocked_count=0, value=samples.estimate(0.0), added_count=0)
+    answer = guards_of(idle, exact, unknown).answer
+    assert answer.startswith("What the volatility guard did over 412 blocked signals is not known")
+    assert answer.index("The spread guard") < answer.index("The idle guard")
+    kept = changeless("passive", value_optimistic=-1.0, value_pessimistic=0.5)
+    assert guards_of(kept).answer == (
+        "The passive guard blocked 200 signals, and none of the orders that would change without it"
+        " would have been filled (simulated)."
+    )
+
+
+def test_gains_and_losses_of_zero_are_shown_and_absent_ones_are_not() -> None:
+    """A zero that is known is a number; "-" is what is not known."""
+    known = samples.guard("known", missed_profit=0.0, avoided_loss=0.0)
+    absent = samples.guard("absent", missed_profit=None, avoided_loss=None)
+    text = markdown(guards_of(known, absent))
+    value = "-2.00 [-5.00, 1.00]"
+    assert f"| known | {value} | 0 | 0 |" in text
+    assert f"| absent | {value} | - | - |" in text
+
+
+def test_blocked_orders_that_would_not_have_been_filled_cost_nothing() -> None:
+    """No "seems", no interval of nothing: none would have been filled."""
+    response = samples.blocked()
+    zero = pb.Estimate(value=0.0, n=0, level=0.95, note="no outcomes")
+    for name in ("missed_profit", "avoided_loss", "net_opportunity_cost"):
+        getattr(response.cost, name).CopyFrom(zero)
+    response.cost.ClearField("outcomes_needed")
+    assert document("opportunity", response).answer == (
+        "Blocking cost nothing and saved nothing: of 400 blocked signals with a simulated result,"
+        " none would have been filled (simulated)."
+    )
 
 
 @pytest.mark.parametrize("kind", ["guards", "opportunity", "what_if", "leaderboard"])

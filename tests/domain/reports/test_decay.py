@@ -1,11 +1,22 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.domain.ledgers import DAY_NS, HOUR_NS, SECOND_NS, START_NS, a_ledger, some_horizons
+from tests.domain.ledgers import (
+    DAY_NS,
+    HOUR_NS,
+    SECOND_NS,
+    START_NS,
+    a_ledger,
+    joined_horizons,
+    some_horizons,
+)
 from tests.domain.odd_ledgers import bad_numbers, odd_ledgers
-from trimtab_server.domain.ledger.columns import Ledger, Markouts
+from trimtab_server.domain.ledger.columns import Ledger, Markouts, ResultStatus
 from trimtab_server.domain.reports.ages import Age
 from trimtab_server.domain.reports.decay import SignalDecay, decay_curves, half_life
 from trimtab_server.domain.statistics.estimates import FloatArray
@@ -29,6 +40,7 @@ def marks_of(returns: FloatArray, ages_s: FloatArray = AGES_S) -> Markouts:
         calendar=np.zeros(n * k, dtype=np.int32),
         calendars=("",),
         return_fraction=returns.reshape(-1),
+        until_s=np.tile(ages_s, n),
     )
 
 
@@ -107,6 +119,7 @@ def test_trading_days_are_ages_of_their_calendar() -> None:
         calendar=np.repeat([0, 1, 1], n).astype(np.int32),
         calendars=("", "XNYS"),
         return_fraction=np.repeat([0.001, 0.002, 0.003], n),
+        until_s=np.repeat([3600.0, 2 * 86_400.0, 7 * 86_400.0], n),
     )
     curve = curves(a_ledger(n), marks, rng()).all
     assert [point.age for point in curve.points] == [
@@ -139,6 +152,72 @@ def test_each_strategy_has_its_own_curve_and_delay() -> None:
     assert decay.all.execution_delay_s.value == pytest.approx(3.5)
 
 
+def test_markouts_that_came_early_are_left_out_with_a_note() -> None:
+    """A log of 20 days in which a symbol ended at +40 %: three signals of 20 have a return at 10
+    and at 30 days, because theirs ended with it. As over the horizon, they are no peak and no edge;
+    the age of an hour, which everyone has, keeps all."""
+    n, delisted, day_s = 20, np.array([8, 12, 15]), 86_400.0
+    ledger = a_ledger(
+        n,
+        signal_time_ns=START_NS + np.arange(n) * DAY_NS,
+        shadow_status=ResultStatus.PENDING,
+        shadow_entry_time_ns=0,
+    )
+    now_ns = np.full(3, START_NS + n * DAY_NS)
+    month = some_horizons(ledger, delisted, age_s=30 * day_s, ended_ns=now_ns, gross=0.4)
+    hours = some_horizons(ledger, np.arange(n), gross=0.001)
+    reached = joined_horizons(hours, month)
+    marks = Markouts(
+        row=np.concatenate([np.arange(n), delisted, delisted]),
+        age_s=np.repeat([3600.0, 10 * day_s, 30 * day_s], [n, 3, 3]),
+        trading_days=np.zeros(n + 6, dtype=np.int32),
+        calendar=np.zeros(n + 6, dtype=np.int32),
+        calendars=("",),
+        return_fraction=np.repeat([0.001, 0.4], [n, 6]),
+        until_s=np.repeat([3600.0, 30 * day_s], [n, 6]),
+    )
+    decay = decay_curves(ledger, marks, reached, rng())
+    assert [each.young_count for each in decay.horizons] == [0, 3]
+    assert [(point.age, point.mean_return.n) for point in decay.all.points] == [(Age(3600.0), n)]
+    assert decay.all.peak_age_s == 3600.0
+    (note,) = decay.notes
+    assert note.startswith("early markouts left out (3 at 10 d, 3 at 30 d), because")
+
+
+def test_only_who_may_still_have_a_markout_holds_others_back() -> None:
+    """A quiet signal whose horizon is over, or whose own life told its markouts, will tell none at
+    this age: the others count. One whose horizon still runs holds back those behind it."""
+    n, rows = 20, np.setdiff1d(np.arange(20), [2])
+    ledger = a_ledger(n, signal_time_ns=START_NS + np.arange(n) * HOUR_NS)
+    horizon_s = 24 * 3600.0
+
+    def counted(until_s: float, told: Any, ledger: Ledger = ledger) -> int:
+        marks = replace(
+            marks_of(np.full((19, 1), 0.01), np.array([60.0])),
+            row=rows,
+            until_s=np.full(19, until_s),
+        )
+        ended_ns = np.full(len(told), START_NS + n * HOUR_NS)
+        reached = some_horizons(
+            *(ledger, told),
+            age_s=horizon_s,
+            is_censored=np.isin(told, [2]),
+            ended_ns=ended_ns,
+        )
+        decay = decay_curves(ledger, marks, reached, rng())
+        assert bool(decay.notes) == (decay.all.points[0].mean_return.n < 19)
+        return decay.all.points[0].mean_return.n
+
+    assert counted(horizon_s, np.arange(n)) == 19
+    assert counted(horizon_s, rows) == 2
+    assert counted(0.0, rows) == 19
+    status = np.where(np.arange(n) == 2, ResultStatus.PENDING, ResultStatus.MATURED)
+    ended_ns = ledger.shadow_exit_time_ns.copy()
+    ended_ns[0] += 23 * HOUR_NS
+    own = replace(ledger, shadow_status=status.astype(np.int8), shadow_exit_time_ns=ended_ns)
+    assert counted(0.0, rows, own) == 2
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
 def test_too_little_data_is_said(n: int) -> None:
     """A few signals have points without intervals and no half-life."""
@@ -163,5 +242,13 @@ def test_no_number_is_ever_undefined(ledger: Ledger, seed: int) -> None:
         calendar=np.zeros(m, dtype=np.int32),
         calendars=("XNYS",),
         return_fraction=chance.choice((NAN, 5e-324, 0.01, -0.01, 1e9, 1e300), m),
+        until_s=chance.choice((0.0, 60.0, 3e9, 1e300, NAN, DAY_NS / 1e9), m),
     )
-    assert list(bad_numbers(curves(ledger, marks, rng()))) == []
+    n = len(ledger)
+    reached = some_horizons(
+        *(ledger, np.arange(n)),
+        entry_ns=chance.choice((0, START_NS, START_NS + DAY_NS), n),
+        ended_ns=chance.choice((0, START_NS, START_NS + 400 * DAY_NS, 2**62), n),
+    )
+    reached.age_s[:] = chance.choice((NAN, 60.0, 3e9, 1e300), n)
+    assert list(bad_numbers(decay_curves(ledger, marks, reached, rng()))) == []

@@ -67,7 +67,7 @@ def test_a_guard_is_credited_only_with_what_it_alone_blocked() -> None:
     assert news.avoided_loss == pytest.approx(0.02)
     assert news.effect is GuardEffect.UNDECIDED
     assert news.identifiability is Identifiability.SIMULATED
-    assert "1 of the trades that would change has no simulated result yet" in news.note
+    assert "1 of the trades that would change has no simulated result" in news.note
     assert (spread.blocked_alone_count, spread.added_count, spread.value.value) == (0, 0, 0.0)
     assert spread.identifiability is Identifiability.EXACT
     assert spread.note == "its absence would change no trade"

@@ -98,6 +98,23 @@ def test_the_headline_is_of_a_guard_that_has_something_to_judge() -> None:
     )
 
 
+def test_a_guard_whose_orders_would_not_have_been_filled_is_told_so() -> None:
+    """Not that nothing would go another way: an order would, but no trade."""
+    ledger = a_ledger(
+        30,
+        blocked_by=[("v",) if k % 2 else () for k in range(30)],
+        shadow_flags=[8 if k % 2 else 0 for k in range(30)],
+    )
+    report = learning_report(ledger, rng())
+    assert said(report, "Guard v") == (
+        "Guard v blocked 15 signals, and none of the orders that would go another way without it"
+        " would have been filled."
+    )
+    assert said(report, "were blocked") == (
+        "15 signals were blocked; none of the orders would have been filled."
+    )
+
+
 def test_without_prices_the_headline_is_what_is_missing() -> None:
     """Not a guard's zero: how many were blocked, and that nothing was simulated, and why."""
     n = 20

@@ -1,9 +1,10 @@
 import numpy as np
 
 from tests.domain.ledgers import HOUR_NS, a_ledger
-from trimtab_server.domain.ledger.columns import Ledger, ResultStatus
+from trimtab_server.domain.ledger.columns import Ledger, LedgerCounts, ResultStatus
 from trimtab_server.domain.reports.guards import guard_lines
 from trimtab_server.domain.reports.missing_results import (
+    given_up,
     missing_results,
     nothing_found,
     without_simulation,
@@ -66,6 +67,15 @@ def test_signals_that_are_still_young_are_not_said_to_lack_prices() -> None:
     )
     said = without_simulation(ledger, np.array([False, True, True]))
     assert said == "2 are still followed, or wait for prices"
+
+
+def test_signals_that_were_given_up_are_told_beside_pending_ones() -> None:
+    """How many of the engines', whatever this window holds; nothing where none is pending, or none
+    was given up."""
+    (note,) = given_up(LedgerCounts(signal_count=100, shadow_pending_count=5, unfollowed_count=900))
+    assert note.startswith("900 signals of these engines, at any time, were given up")
+    assert given_up(LedgerCounts(signal_count=100, unfollowed_count=900)) == ()
+    assert given_up(LedgerCounts(signal_count=100, shadow_pending_count=5)) == ()
 
 
 def test_many_symbols_without_prices_are_counted() -> None:

@@ -64,6 +64,24 @@ def test_an_order_that_would_not_have_been_filled_made_nothing() -> None:
     assert found.win_rate.n == 1
 
 
+def test_what_cannot_be_added_up_is_no_result() -> None:
+    """Returns beyond all reason: nothing is known, and why is told; a line without results has no
+    sums, one whose orders would not have been filled has zeros."""
+    ledger = a_ledger(
+        3, shadow_return=[1e12, NAN, 0.0], shadow_status=2, blocked_by=[("v",), ("v",), ()]
+    )
+    found = blocked_opportunity_cost(ledger, rng())
+    assert (found.blocked_count, found.matured_count) == (2, 0)
+    assert found.net_opportunity_cost.value is None
+    assert found.net_opportunity_cost.note.endswith("2 came to a return that is no sound number")
+    (line,) = found.blockers
+    assert (line.missed_profit, line.avoided_loss) == (None, None)
+    unfilled = a_ledger(1, shadow_return=0.0, shadow_flags=8, blocked_by=[("v",)])
+    found = blocked_opportunity_cost(unfilled, rng())
+    assert (found.matured_count, found.net_opportunity_cost.value) == (1, 0.0)
+    assert found.blockers[0].missed_profit == found.blockers[0].avoided_loss == 0.0
+
+
 def test_a_guard_that_only_watches_blocked_nothing() -> None:
     """A BLOCK verdict on a signal that was approved all the same has cost nothing."""
     ledger = a_ledger(1, shadow_return=0.1, blocked_by=[("v",)], action=APPROVED)

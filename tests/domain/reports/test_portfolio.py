@@ -26,6 +26,7 @@ from trimtab_server.domain.reports.portfolio import (
     PortfolioRules,
     guard_kinds,
 )
+from trimtab_server.domain.shadow.result import NOT_FILLED
 
 FULL = settings(max_examples=80, deadline=None)
 
@@ -181,24 +182,31 @@ def positions_ledger(**columns: Any) -> Ledger:
     return a_ledger(5, signal_time_ns=entry, **columns)
 
 
-def test_what_is_pending_holds_its_place_to_the_end() -> None:
-    """A signal without a result yet never frees its place; one that was never followed frees it
-    after its planned holding period, and one that was not filled when its order ended."""
+def test_what_has_no_result_holds_its_place_as_planned() -> None:
+    """A signal without a price or a result frees its place after its planned holding period,
+    however long it waited; a pending one without a plan never; an unfilled one with its order."""
     cap = PortfolioRules(open_count_max=1)
     status = np.full(5, ResultStatus.MATURED)
     short = START_NS + np.arange(5) * HOUR_NS + HOUR_NS // 2
-    for first, flags, expected in (
-        (ResultStatus.MATURED, 0, [True] * 5),
-        (ResultStatus.PENDING, 0, [True] + [False] * 4),
-        (ResultStatus.NONE, 0, [True, False, True, True, True]),
-        (ResultStatus.MATURED, 8, [True] * 5),
+    long = START_NS + 240 * HOUR_NS
+    as_planned = [True, False, True, True, True]
+    for first, flags, exit_ns, holding_s, expected in (
+        (ResultStatus.MATURED, 0, short[0], 5_400.0, [True] * 5),
+        (ResultStatus.PENDING, 0, 0, np.nan, [True] + [False] * 4),
+        (ResultStatus.PENDING, 0, 0, 5_400.0, as_planned),
+        (ResultStatus.NONE, 0, 0, 5_400.0, as_planned),
+        (ResultStatus.CENSORED, NOT_FILLED, long, 5_400.0, as_planned),
+        (ResultStatus.CENSORED, NOT_FILLED, long, np.nan, [True] + [False] * 4),
+        (ResultStatus.CENSORED, 0, short[0], 5_400.0, [True] * 5),
+        (ResultStatus.MATURED, NOT_FILLED, short[0], 5_400.0, [True] * 5),
     ):
-        status[0] = first
+        status[0], exits = first, short.copy()
+        exits[0] = exit_ns
         ledger = positions_ledger(
             shadow_status=status,
-            shadow_exit_time_ns=short,
+            shadow_exit_time_ns=exits,
             shadow_flags=[flags, 0, 0, 0, 0],
-            holding_s=5_400.0,
+            holding_s=holding_s,
         )
         assert replayed(ledger, everything(ledger), cap).tolist() == expected
 

@@ -137,7 +137,7 @@ def test_the_order_of_changes_changes_nothing(
 
 
 def test_a_limit_beside_the_engines_own_guard_says_that_both_hold() -> None:
-    """A wider limit than the engine's changes nothing and says why; a narrower one decides; without
+    """A wider limit than the engine's changes nothing and says why; a narrower one does; without
     the guard the limit alone holds, and nothing is said."""
     ledger = capped_world(3, GuardRule.POSITION_COUNT, days=60)
     beside = "the limit on positions holds beside the engine's own cap: a signal has to pass both"

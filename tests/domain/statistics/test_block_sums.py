@@ -162,6 +162,23 @@ def test_too_few_blocks_say_how_many_outcomes_are_missing() -> None:
     assert f"about {np.count_nonzero(inside)} more outcomes" in found.note
 
 
+def test_entries_within_less_than_one_block_need_whole_ones() -> None:
+    """An outcome an hour for two days, each held for seven: an interval needs ten blocks of seven
+    days, which hold 1,680 outcomes, and the note says about so many; one outcome tells no rate."""
+    hour_ns = 3_600 * 10**9
+    entry = np.arange(48, dtype=np.int64) * hour_ns
+    calendar = block_calendar(entry, entry + 168 * hour_ns)
+    assert calendar is not None
+    found = mean_estimate(chance().normal(0, 1, 48), entry, calendar, chance())
+    assert found.low is None
+    assert "only 1 block of 7 d: an interval needs 10" in found.note
+    more = int(found.note.split("about ")[1].split(" more outcomes")[0].replace(",", ""))
+    assert more + 48 == pytest.approx(1_680, rel=0.25)
+    calendar = block_calendar(entry[:1], entry[:1] + 168 * hour_ns)
+    found = mean_estimate(np.ones(1), entry[:1], calendar, chance())
+    assert "only 1 block of 7 d: an interval needs 10, at this rate about 9 more" in found.note
+
+
 def test_results_without_variation_give_no_interval() -> None:
     """The same result in every block says nothing about chance."""
     _, entry = a_year()

@@ -397,10 +397,11 @@ class GetSignalDecayResponse(_message.Message):
     def __init__(self, head: _Optional[_Union[ReportHead, _Mapping]] = ..., all: _Optional[_Union[DecayCurve, _Mapping]] = ..., strategies: _Optional[_Iterable[_Union[DecayCurve, _Mapping]]] = ..., horizons: _Optional[_Iterable[_Union[HorizonResult, _Mapping]]] = ...) -> None: ...
 
 class HorizonResult(_message.Message):
-    __slots__ = ("horizon", "matured_count", "young_count", "mean_return", "mean_mfe", "mean_mae", "mean_realized_volatility")
+    __slots__ = ("horizon", "matured_count", "young_count", "censored_count", "mean_return", "mean_mfe", "mean_mae", "mean_realized_volatility")
     HORIZON_FIELD_NUMBER: _ClassVar[int]
     MATURED_COUNT_FIELD_NUMBER: _ClassVar[int]
     YOUNG_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CENSORED_COUNT_FIELD_NUMBER: _ClassVar[int]
     MEAN_RETURN_FIELD_NUMBER: _ClassVar[int]
     MEAN_MFE_FIELD_NUMBER: _ClassVar[int]
     MEAN_MAE_FIELD_NUMBER: _ClassVar[int]
@@ -408,11 +409,12 @@ class HorizonResult(_message.Message):
     horizon: _event_pb2.Horizon
     matured_count: int
     young_count: int
+    censored_count: int
     mean_return: Estimate
     mean_mfe: Estimate
     mean_mae: Estimate
     mean_realized_volatility: Estimate
-    def __init__(self, horizon: _Optional[_Union[_event_pb2.Horizon, _Mapping]] = ..., matured_count: _Optional[int] = ..., young_count: _Optional[int] = ..., mean_return: _Optional[_Union[Estimate, _Mapping]] = ..., mean_mfe: _Optional[_Union[Estimate, _Mapping]] = ..., mean_mae: _Optional[_Union[Estimate, _Mapping]] = ..., mean_realized_volatility: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+    def __init__(self, horizon: _Optional[_Union[_event_pb2.Horizon, _Mapping]] = ..., matured_count: _Optional[int] = ..., young_count: _Optional[int] = ..., censored_count: _Optional[int] = ..., mean_return: _Optional[_Union[Estimate, _Mapping]] = ..., mean_mfe: _Optional[_Union[Estimate, _Mapping]] = ..., mean_mae: _Optional[_Union[Estimate, _Mapping]] = ..., mean_realized_volatility: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
 
 class DecayCurve(_message.Message):
     __slots__ = ("strategy", "points", "half_life_s", "peak_age_s", "execution_delay_s")

@@ -215,6 +215,8 @@ class Markouts:
 
     row: position of the signal in the Ledger. age_s: seconds since entry; trading_days: the age in
     trading days, 0 = it is wall time. calendars: name of the calendar by code, "" for wall time.
+    until_s: length of the horizon that it was told with, which may be longer; 0 = told with the
+    signal's own life.
     """
 
     row: IntArray
@@ -223,17 +225,19 @@ class Markouts:
     calendar: CodeArray
     calendars: tuple[str, ...]
     return_fraction: FloatArray
+    until_s: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
 class Horizons:
-    """What signals would have made over fixed horizons, one position each, shape (m,); only what
-    has matured.
+    """What signals would have made over fixed horizons, one position each, shape (m,); only those
+    that are over.
 
     row: position of the signal in the Ledger. age_s, trading_days, calendar, calendars: the
     horizon, as in Markouts. entry_ns: when it entered, 0 = not known; ended_ns: of the last price
-    within the horizon. returns after costs (return_fraction) and before them (gross); mfe, mae:
-    fractions of entry price, >= 0; volatility: standard deviation of log returns, per bar.
+    within the horizon. is_censored: prices stopped before its end, so the numbers are not known.
+    returns after costs (return_fraction) and before them (gross); mfe, mae: fractions of entry
+    price, >= 0; volatility: standard deviation of log returns, per bar.
     """
 
     row: IntArray
@@ -243,6 +247,7 @@ class Horizons:
     calendars: tuple[str, ...]
     entry_ns: IntArray
     ended_ns: IntArray
+    is_censored: NDArray[np.bool_]
     return_fraction: FloatArray
     gross: FloatArray
     mfe: FloatArray
@@ -287,8 +292,8 @@ def ledger_counts(
     late_event_count: int = 0,
     unfollowed_count: int = 0,
 ) -> LedgerCounts:
-    """The counts of these signals. The last three belong to the scope's engines: who was not
-    followed is no pending one."""
+    """The counts of these signals. The last three are the scope's engines', at any time: of the
+    signals that were given up, those among these signals are pending here."""
 
     def count(mask: NDArray[np.bool_]) -> int:
         return int(np.count_nonzero(mask))
@@ -304,7 +309,7 @@ def ledger_counts(
         corrected_count=count(real == ResultStatus.CORRECTED),
         censored_count=count(real == ResultStatus.CENSORED),
         shadow_matured_count=count(ledger.has_shadow),
-        shadow_pending_count=max(0, count(shadow == ResultStatus.PENDING) - unfollowed_count),
+        shadow_pending_count=count(shadow == ResultStatus.PENDING),
         shadow_censored_count=count(shadow == ResultStatus.CENSORED),
         unfollowed_count=unfollowed_count,
         unattributed_fill_count=unattributed_fill_count,

@@ -141,13 +141,20 @@ class Lanes:
                 if time_ns - self._lateness_ns > queue.time_ns:
                     queue.time_ns, queue.rank = time_ns - self._lateness_ns - 1, _RANK_MAX
             if self.held_count > self._held_max:
-                self._make_room(released)
+                # What may leave does not count: it only waits for the end of the page.
+                self._let_go(released)
+                if self.held_count > self._held_max:
+                    self._make_room(released)
+        self._let_go(released)
+        return released
+
+    def _let_go(self, released: list[Release]) -> None:
+        """Lets go what may leave, of all lanes."""
         for place, queue in list(self._holding.items()):
             if self._ingest_ns - queue.heard_ns >= self._quiet_ns:
                 self._leave_all(place, queue, released)
             else:
                 self._leave(place, queue, released)
-        return released
 
     def _hear(
         self,

@@ -61,6 +61,12 @@ def has_shadow_trade(ledger: Ledger) -> Mask:
     return _sound(ledger.has_counted & filled, ledger.shadow_return)
 
 
+def unfilled_orders(ledger: Ledger) -> Mask:
+    """Signals whose simulated order found no fill, as far as they are counted, shape (n,)."""
+    result: Mask = ledger.has_counted & ((ledger.shadow_flags & NOT_FILLED) != 0)
+    return result
+
+
 def _sound(has_result: Mask, returns: FloatArray) -> Mask:
     with np.errstate(invalid="ignore"):
         result: Mask = has_result & (np.abs(returns) <= RETURN_MAX)

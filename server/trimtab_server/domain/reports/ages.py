@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from trimtab_server.domain.ledger.columns import FloatArray, Horizons, IntArray, Markouts
+from trimtab_server.domain.wording import age_text
 
-_AGE_S_MAX = 100 * 366 * 86_400.0  # as in the contract; beyond it time itself ends
+AGE_S_MAX = 100 * 366 * 86_400.0  # as in the contract; beyond it time itself ends
 _TRADING_DAY_S = 86_400.0 * 7 / 5
 
 
@@ -18,6 +19,11 @@ class Age:
     duration_s: float | None
     trading_days: int = 0
     calendar: str = ""
+
+    @property
+    def text(self) -> str:
+        """For people, for example "7 XNYS d"."""
+        return age_text(self.duration_s, self.trading_days, self.calendar)
 
 
 class Ages(NamedTuple):
@@ -32,7 +38,7 @@ class Ages(NamedTuple):
 def distinct_ages(told: Markouts | Horizons, count_max: int) -> Ages:
     """The different ages among these; of more than `count_max` those that most have."""
     in_days = told.trading_days > 0
-    told_s = np.minimum(np.nan_to_num(told.age_s, nan=0.0), _AGE_S_MAX)
+    told_s = np.minimum(np.nan_to_num(told.age_s, nan=0.0), AGE_S_MAX)
     seconds = np.where(in_days, 0.0, told_s)
     calendar = np.where(in_days, told.calendar, 0)
     # Of single numbers: sorting them is many times faster than sorting columns.

@@ -3,6 +3,7 @@ fixed horizons made.
 
 A markout is the return from entry to an age in the signal's direction, before costs. The half-life
 is the age at which half of the curve's peak is reached: what acts later than that has missed most.
+At each age what is counted is chosen by when signals entered, as over horizons (`came_early`).
 """
 
 from dataclasses import dataclass, replace
@@ -10,9 +11,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trimtab_server.domain.ledger.columns import APPROVED, CodeArray, Horizons, Ledger, Markouts
-from trimtab_server.domain.ledger.trades import RETURN_MAX, later
-from trimtab_server.domain.reports.ages import Age, Ages, distinct_ages
+from trimtab_server.domain.ledger.columns import (
+    APPROVED,
+    CodeArray,
+    Horizons,
+    Ledger,
+    Markouts,
+    ResultStatus,
+)
+from trimtab_server.domain.ledger.trades import RETURN_MAX, Mask, first_known, later
+from trimtab_server.domain.reports.ages import AGE_S_MAX, Age, Ages, distinct_ages
+from trimtab_server.domain.reports.early import (
+    came_early,
+    horizon_entries,
+    longest_ns,
+    told_until,
+)
 from trimtab_server.domain.reports.horizons import HorizonResult, horizon_results
 from trimtab_server.domain.statistics.block_sums import bin_sums, block_calendar, mean_estimate
 from trimtab_server.domain.statistics.chance import part_rng
@@ -29,6 +43,7 @@ from trimtab_server.domain.wording import plural
 CURVE_COUNT_MAX = 1_000
 AGE_COUNT_MAX = 64
 _DRAWS_AT_ONCE = 100
+_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +95,21 @@ def decay_curves(
     At most 64 ages, 1,000 strategies and 16 horizons.
 
     Strategies are those with the most signals where there are more. An age at which too few signals
-    have a markout has no interval; a half-life is undefined unless the peak lies above zero.
+    have a markout has no interval; a half-life is undefined unless the peak lies above zero. Left
+    out, with a note of how many: a markout that came early (`came_early`).
     """
     sound = np.isfinite(markouts.return_fraction) & (np.abs(markouts.return_fraction) <= RETURN_MAX)
     ages = distinct_ages(markouts, AGE_COUNT_MAX)
-    kept = np.flatnonzero(sound & (ages.of >= 0))
+    entry = _entries(ledger, horizons)
+    early = _early(ledger, markouts, horizons, ages, entry)
+    kept = np.flatnonzero(sound & ~early & (ages.of >= 0))
     row = markouts.row[kept]
-    entry = np.where(ledger.shadow_entry_time_ns > 0, ledger.shadow_entry_time_ns, 0)
-    entry = np.where(entry > 0, entry, ledger.signal_time_ns)
     marks = _Marks(ages.of[kept], entry[row], markouts.return_fraction[kept])
     # Of its own chance: curves are the same whatever horizons there are.
     reached, notes = horizon_results(ledger, horizons, part_rng(rng, "horizons"), level)
     if np.any(ages.of < 0):
         notes.append(f"more than {AGE_COUNT_MAX} ages: those with the most markouts are shown")
+    notes += _early_notes(ages, sound & early)
     every = np.arange(len(ledger), dtype=np.int64)
     signals = np.bincount(ledger.strategy, minlength=len(ledger.names.strategies))
     chosen = np.flatnonzero(signals)
@@ -109,6 +126,55 @@ def decay_curves(
         delay = _delay(ledger, rows_of[code], rng, level)
         curves.append(_curve(ledger.names.strategies[code], mine, ages, delay, rng, level))
     return SignalDecay(whole, tuple(curves), reached, tuple(notes))
+
+
+def _entries(ledger: Ledger, horizons: Horizons) -> IntArray:
+    """When each signal entered, ns, shape (n,): as its own life or its horizons tell, else when it
+    was given."""
+    told_ns = np.zeros(len(ledger), dtype=np.int64)
+    told_ns[horizons.row] = horizons.entry_ns
+    return first_known(ledger.shadow_entry_time_ns, told_ns, ledger.signal_time_ns)
+
+
+def _early(
+    ledger: Ledger, markouts: Markouts, horizons: Horizons, ages: Ages, entry: IntArray
+) -> Mask:
+    """Which markouts came early, shape (m,). A signal waits for its own as long as for the horizon,
+    or the own life, that others were told theirs with; when that is over, none will come."""
+    as_of_ns = told_until(ledger, horizons)
+    horizon_entry = horizon_entries(ledger, horizons)
+    reached_s = np.zeros(len(ledger))
+    np.maximum.at(reached_s, horizons.row, np.nan_to_num(horizons.age_s, nan=0.0))
+    lived_ns = np.maximum(ledger.shadow_exit_time_ns - entry, 0)
+    has_ended = ledger.shadow_status != ResultStatus.PENDING
+    until_s = np.clip(np.nan_to_num(markouts.until_s, nan=0.0), 0.0, AGE_S_MAX)
+    early = np.zeros(markouts.row.size, dtype=np.bool_)
+    for k in range(len(ages.ages)):
+        at = np.flatnonzero(ages.of == k)
+        row, age_s = markouts.row[at], float(ages.seconds[k])
+        longest_s = max(age_s, float(until_s[at].max()))
+        is_own = until_s[at] == 0
+        is_told = np.ones(len(ledger), dtype=np.bool_)
+        reach_ns = int(age_s * _NS)
+        if not is_own.all():
+            over = np.flatnonzero(horizons.age_s == longest_s)
+            reach_ns = longest_ns(horizons, horizon_entry, over, int(longest_s * _NS))
+            is_told &= reached_s >= longest_s
+        if is_own.any():
+            reach_ns = max(reach_ns, int(lived_ns[row[is_own]].max()))
+            is_told &= has_ended
+        early[at] = came_early(ledger, row, entry[row], is_told, as_of_ns - reach_ns)
+    return early
+
+
+def _early_notes(ages: Ages, early: Mask) -> list[str]:
+    """How many markouts came early at which ages; nothing where none did."""
+    counts = np.bincount(ages.of[early & (ages.of >= 0)], minlength=len(ages.ages))
+    told = [f"{counts[k]:,} at {ages.ages[k].text}" for k in np.flatnonzero(counts).tolist()]
+    if not told:
+        return []
+    why = "because a signal that entered before still waits for its own"
+    return [f"early markouts left out ({', '.join(told)}), {why}"]
 
 
 def _positions(codes: CodeArray, wanted: IntArray) -> dict[int, IntArray]:

@@ -24,12 +24,12 @@ from trimtab_server.domain.ledger.trades import (
     first_known,
     has_real_trade,
     has_shadow_trade,
+    unfilled_orders,
 )
 from trimtab_server.domain.reports.guard_records import BoolArray, GuardRecord, guard_record
 from trimtab_server.domain.reports.missing_results import without_simulation
 from trimtab_server.domain.reports.portfolio import GuardKind, Identifiability
 from trimtab_server.domain.reports.shapley import shapley_weights
-from trimtab_server.domain.shadow.result import NOT_FILLED
 from trimtab_server.domain.statistics.block_sums import (
     BlockCalendar,
     BlockTest,
@@ -81,8 +81,8 @@ class GuardLine:
     value_per_signal: Estimate
     value_money: Estimate
     shapley_value: Estimate | None
-    missed_profit: float
-    avoided_loss: float
+    missed_profit: float | None
+    avoided_loss: float | None
     value_optimistic: float | None
     value_pessimistic: float | None
     added_count: int
@@ -138,7 +138,7 @@ class _Report:
         self._returns = ledger.shadow_return
         self._matured = has_shadow_trade(ledger)
         # A passive order that was not filled is no trade, unless it really was one.
-        self._unfilled: BoolArray = ledger.has_counted & ((ledger.shadow_flags & NOT_FILLED) != 0)
+        self._unfilled: BoolArray = unfilled_orders(ledger)
         self._no_trade: BoolArray = self._unfilled & ~has_real_trade(ledger)
         self._entry, self._exit = _lifetimes(ledger)
         self._unknown = record.unknown_blockers
@@ -153,6 +153,8 @@ class _Report:
         record, code = self.record, kind.code
         alone = record.blocks[code] & (record.blocks.sum(axis=0) == 1)
         results = self._returns[alone & self._matured]
+        # A sum of nothing is no zero, unless nothing was to be summed up.
+        has_results = not alone.any() or bool((alone & (self._matured | self._unfilled)).any())
         line = GuardLine(
             guard=kind.name,
             memory=STATEFUL if kind.is_stateful else STATELESS,
@@ -166,8 +168,8 @@ class _Report:
             value_per_signal=undefined(0, "not identifiable", self._level),
             value_money=undefined(0, "not identifiable", self._level),
             shapley_value=self._shapley_value(kind),
-            missed_profit=float(results[results > 0].sum()),
-            avoided_loss=float(np.maximum(-results, 0.0).sum()),
+            missed_profit=float(results[results > 0].sum()) if has_results else None,
+            avoided_loss=float(np.maximum(-results, 0.0).sum()) if has_results else None,
             value_optimistic=None,
             value_pessimistic=None,
             added_count=0,
@@ -202,7 +204,8 @@ class _Report:
         if changed and not rows.size:
             # A sum of nothing is zero, and would read like an answer.
             value = per_signal = money = self._untold(change != 0)
-        nothing_changes = changed == 0 and record.portfolio is None
+        # That an order would not have been filled is simulated too.
+        nothing_changes = not whole.any() and record.portfolio is None
         done = replace(
             line,
             matured_count=rows.size,
@@ -217,7 +220,7 @@ class _Report:
             value_pessimistic=self._bound(whole, doubtful, ledger.shadow_pessimistic),
             added_count=int(np.count_nonzero(change < 0)),
             removed_count=int(np.count_nonzero(change > 0)),
-            note=self._notes(kind, line, change, changed - rows.size, value),
+            note=self._notes(kind, line, (whole, change), changed - rows.size, value),
         )
         return done, test, 2 if calendar is None else max(2, calendar.length // calendar.block)
 
@@ -263,16 +266,26 @@ class _Report:
         return ""
 
     def _notes(
-        self, kind: GuardKind, line: GuardLine, change: FloatArray, pending: int, value: Estimate
+        self,
+        kind: GuardKind,
+        line: GuardLine,
+        changes: tuple[FloatArray, FloatArray],
+        pending: int,
+        value: Estimate,
     ) -> str:
+        """changes: by its absence, of orders and of trades."""
         record, notes = self.record, [value.note]
-        if not change.any():
+        orders, change = changes
+        if not orders.any():
             notes = ["its absence would change no trade"]
+        elif not change.any():
+            count = int(np.count_nonzero(orders))
+            told = "the only order" if count == 1 else f"none of {count:,} orders"
+            not_filled = "not have been filled" if count == 1 else "have been filled"
+            notes = [f"{told} that its absence would change would {not_filled}"]
         if pending and value.value is not None:
             have = "has" if pending == 1 else "have"
-            notes.append(
-                f"{pending:,} of the trades that would change {have} no simulated result yet"
-            )
+            notes.append(f"{pending:,} of the trades that would change {have} no simulated result")
         advised = line.blocked_count - int(np.count_nonzero(record.blocks[kind.code]))
         if advised:
             were = "was" if advised == 1 else "were"

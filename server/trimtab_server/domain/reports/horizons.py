@@ -1,8 +1,9 @@
 """What signals make over fixed horizons: return, excursions and volatility, each with its interval.
 
 A horizon ends with time and not with a trade, so having reached it says nothing of how a signal
-went. One thing does: the end of a symbol ends all of its horizons at once. So what is counted is
-chosen by age here too (`_young`).
+went. Two things may: the end of a symbol ends all of its horizons at once, so what is counted is
+chosen by age here too (`came_early`); and where prices stop without a word, whatever it was that
+stopped them, there is no result: how many are lost stands beside the means (`censored_count`).
 """
 
 from dataclasses import dataclass, replace
@@ -10,25 +11,29 @@ from functools import partial
 
 import numpy as np
 
-from trimtab_server.domain.ledger.cohorts import last_time
-from trimtab_server.domain.ledger.columns import Horizons, Ledger, ResultStatus
-from trimtab_server.domain.ledger.trades import RETURN_MAX, Mask, first_known, later
+from trimtab_server.domain.ledger.columns import Horizons, Ledger
+from trimtab_server.domain.ledger.trades import RETURN_MAX, Mask, later
 from trimtab_server.domain.reports.ages import Age, distinct_ages
-from trimtab_server.domain.shadow.result import NOT_FILLED
+from trimtab_server.domain.reports.early import (
+    came_early,
+    horizon_entries,
+    longest_ns,
+    told_until,
+)
 from trimtab_server.domain.statistics.block_sums import block_calendar, mean_estimate
 from trimtab_server.domain.statistics.estimates import (
     Estimate,
     FloatArray,
     IntArray,
     joined_notes,
+    undefined,
     within,
 )
 from trimtab_server.domain.wording import plural
 
 HORIZON_COUNT_MAX = 16
 _NS = 1_000_000_000
-# By so much trading days may outlast their average: weekends, holidays, closures out of turn.
-_CLOSED_NS, _CLOSED_SHARE = 7 * 86_400 * _NS, 0.1
+_PER_BAR = "per bar, and bars of several symbols may differ in length: ask for one symbol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class HorizonResult:
     horizon: Age
     matured_count: int
     young_count: int
+    censored_count: int
     mean_return: Estimate
     mean_mfe: Estimate
     mean_mae: Estimate
@@ -53,34 +59,35 @@ def horizon_results(
     with too few of them there is none, and the estimate's note says what is missing.
     """
     ages = distinct_ages(horizons, HORIZON_COUNT_MAX)
-    entry_ns = first_known(horizons.entry_ns, ledger.signal_time_ns[horizons.row])
-    ended_ns = np.maximum(horizons.ended_ns, entry_ns)
-    as_of_ns = max(last_time(ledger), int(ended_ns.max(initial=0)))
+    entry_ns = horizon_entries(ledger, horizons)
+    as_of_ns = told_until(ledger, horizons)
     found = []
     for k, age in enumerate(ages.ages):
-        at = np.flatnonzero(ages.of == k)
-        age_ns = int(ages.seconds[k] * _NS)
-        # What was told later than any horizon takes is a correction.
-        most_ns = age_ns + (int(_CLOSED_SHARE * age_ns) + _CLOSED_NS if age.trading_days else 0)
-        longest_ns = min(int((ended_ns - entry_ns)[at].max()), most_ns)
-        young = _young(ledger, horizons.row[at], entry_ns[at], as_of_ns - longest_ns)
-        counted = at[~young & _known(horizons.return_fraction[at], -RETURN_MAX)]
-        mean = partial(
-            _mean,
-            entry_ns=entry_ns[counted],
-            reach_ns=max(longest_ns, age_ns),
-            rng=rng,
-            level=level,
-        )
+        told = np.flatnonzero(ages.of == k)
+        is_lost = horizons.is_censored[told]
+        reach_ns = longest_ns(horizons, entry_ns, told, int(ages.seconds[k] * _NS))
+        is_told = np.zeros(len(ledger), dtype=np.bool_)
+        is_told[horizons.row[told]] = True
+        at = told[~is_lost]
+        since_ns = as_of_ns - reach_ns
+        young = came_early(ledger, horizons.row[at], entry_ns[at], is_told, since_ns)
+        is_known = _known(horizons.return_fraction[at], -RETURN_MAX)
+        old, counted = at[~young], at[~young & is_known]
+        mean = partial(_mean, entry_ns=entry_ns, reach_ns=reach_ns, rng=rng, level=level)
+        # How long a bar lasts nobody tells: one symbol has bars of one length, as a rule.
+        has_one_bar = np.unique(ledger.symbol[horizons.row[counted]]).size <= 1
         found.append(
             HorizonResult(
                 horizon=age,
                 matured_count=int(counted.size),
-                young_count=int(np.count_nonzero(young)),
-                mean_return=mean(horizons.return_fraction[counted], -RETURN_MAX),
-                mean_mfe=mean(horizons.mfe[counted], 0.0),
-                mean_mae=mean(horizons.mae[counted], 0.0),
-                mean_realized_volatility=mean(horizons.volatility[counted], 0.0),
+                young_count=int(np.count_nonzero(young & is_known)),
+                censored_count=int(np.count_nonzero(is_lost)),
+                mean_return=mean(horizons.return_fraction, old, -RETURN_MAX),
+                mean_mfe=mean(horizons.mfe, counted, 0.0),
+                mean_mae=mean(horizons.mae, counted, 0.0),
+                mean_realized_volatility=mean(horizons.volatility, counted, 0.0)
+                if has_one_bar
+                else undefined(counted.size, _PER_BAR, level),
             )
         )
     notes = []
@@ -91,29 +98,14 @@ def horizon_results(
     return tuple(found), notes
 
 
-def _young(ledger: Ledger, rows: IntArray, entry_ns: IntArray, since_ns: int) -> Mask:
-    """Which results over a horizon came early: a signal that entered before them, after `since_ns`
-    (the horizon may still run), has none. Shape (m,) like rows, of their signals, and entry_ns."""
-    waits = ledger.shadow_status != ResultStatus.NONE
-    waits &= (ledger.shadow_flags & NOT_FILLED) == 0
-    waits[rows] = False
-    entered_ns = first_known(
-        ledger.shadow_entry_time_ns, ledger.decision_time_ns, ledger.signal_time_ns
-    )[waits]
-    running_ns = entered_ns[entered_ns > since_ns]
-    if not running_ns.size:
-        return np.zeros(rows.size, dtype=np.bool_)
-    result: Mask = entry_ns > running_ns.min()
-    return result
-
-
 def _known(values: FloatArray, least: float) -> Mask:
     result: Mask = (values >= least) & (values <= RETURN_MAX)
     return result
 
 
 def _mean(
-    values: FloatArray,
+    told: FloatArray,
+    at: IntArray,
     least: float,
     *,
     entry_ns: IntArray,
@@ -121,13 +113,13 @@ def _mean(
     rng: np.random.Generator,
     level: float,
 ) -> Estimate:
-    """The mean of the values that are known and no less than `least`, shape (m,); its note says how
-    many are not."""
-    kept = _known(values, least)
+    """The mean of what is told at these positions, of values that are known and no less than
+    `least`; its note says how many are not."""
+    kept = at[_known(told[at], least)]
     entry = entry_ns[kept]
     calendar = block_calendar(entry, later(entry, reach_ns))
-    found = within(mean_estimate(values[kept], entry, calendar, rng, level=level), least, None)
-    missing = int(np.count_nonzero(~kept))
+    found = within(mean_estimate(told[kept], entry, calendar, rng, level=level), least, None)
+    missing = at.size - kept.size
     if not missing:
         return found
     reason = f"not known of {plural(missing, 'signal')}: left out"

@@ -30,7 +30,6 @@ from trimtab_server.domain.wording import outcomes_text, plural
 FINDINGS_PER_KIND_MAX = 5
 _P_VALUE_FLOOR = 5e-4  # of the fewest resamples that a p-value of the leaderboard is made of
 _GAP_SHOWN = 0.01
-_UNFILLED = "none of the orders would have been filled"
 SIMULATION_MARGIN = 0.001
 """Simulated results agree with real ones when the whole interval of their mean difference lies
 within so much, in stakes: about what a liquid share costs to trade both ways."""
@@ -179,8 +178,7 @@ def _of_other_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
     )
     yield from _first(
         [
-            f"Guard {line.guard} blocked {plural(line.blocked_count, 'signal')}, and none would go"
-            " another way without it."
+            f"Guard {line.guard} blocked {plural(line.blocked_count, 'signal')}, and {_idly(line)}."
             for line in left
             if line.blocked_count
             and not (line.added_count or line.removed_count or _is_hidden(line))
@@ -197,8 +195,22 @@ def _of_other_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
     )
 
 
+def _idly(line: GuardLine) -> str:
+    """Why no trade would change without it. Bounds are told where it kept orders out."""
+    if line.value_optimistic is None:
+        return "none would go another way without it"
+    return "none of the orders that would go another way without it would have been filled"
+
+
 def _is_hidden(line: GuardLine) -> bool:
     return line.effect is GuardEffect.NOT_IDENTIFIABLE
+
+
+def _unfilled(blocked: BlockedOpportunityCost) -> str:
+    """Of blocked signals with results, but without a trade."""
+    if blocked.blocked_count == blocked.matured_count:
+        return "none of the orders would have been filled"
+    return f"none of the {blocked.matured_count:,} with a simulated result would have been filled"
 
 
 def _of_blocking(blocked: BlockedOpportunityCost) -> Iterator[str]:
@@ -208,7 +220,7 @@ def _of_blocking(blocked: BlockedOpportunityCost) -> Iterator[str]:
     start = f"{blocked.blocked_count:,} {were} blocked"
     if not blocked.net_opportunity_cost.n:
         why = blocked.net_opportunity_cost.note
-        yield f"{start}; {why if why and not blocked.matured_count else _UNFILLED}."
+        yield f"{start}; {_unfilled(blocked) if blocked.matured_count else why}."
         return
     sign = blocked.net_opportunity_cost.decided_sign
     verdict = {1: "blocking them cost", -1: "blocking them saved", 0: "the balance is open"}[sign]
@@ -318,9 +330,8 @@ def _of_win_rates(comparison: PerformanceComparison) -> Iterator[str]:
 def _of_gaps(counts: LedgerCounts) -> Iterator[str]:
     missing = [
         (counts.undecided_count, "without a decision"),
-        (counts.shadow_pending_count, "still followed"),
+        (counts.shadow_pending_count, "still followed, or waiting for prices"),
         (counts.shadow_censored_count, "whose prices ended before they did, or never came"),
-        (counts.unfollowed_count, "with no later price and no simulated result"),
     ]
     told = [f"{count:,} {words}" for count, words in missing if count]
     if told:

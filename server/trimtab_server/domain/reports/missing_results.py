@@ -6,19 +6,23 @@ from datetime import UTC, datetime
 import numpy as np
 
 from trimtab_server.domain.ledger.cohorts import last_time
-from trimtab_server.domain.ledger.columns import Ledger, ResultStatus
-from trimtab_server.domain.ledger.trades import Mask, first_known
+from trimtab_server.domain.ledger.columns import Ledger, LedgerCounts, ResultStatus
+from trimtab_server.domain.ledger.trades import (
+    Mask,
+    first_known,
+    has_shadow_trade,
+    unfilled_orders,
+)
 from trimtab_server.domain.reports.questions import ReportWorld
-from trimtab_server.domain.wording import plural
+from trimtab_server.domain.wording import ENVIRONMENTS, plural
 
 SYMBOLS_SHOWN_MAX = 3
 WORLDS_SHOWN_MAX = 5
-_WORDS = {1: "live", 2: "paper", 3: "backtest"}
 _NS = 1_000_000_000
 
 
 def without_simulation(ledger: Ledger, rows: Mask) -> str:
-    """Why these signals, shape (n,), have no simulated result that counts: how many for which
+    """Why these signals, shape (n,), have no simulated trade that counts: how many for which
     reason, and which symbols lack prices; "" when all have one."""
     told = [f"{count:,} {words}" for count, words in _reasons(ledger, rows) if count]
     symbols = _symbols(ledger, rows & (_priceless(ledger) | _overdue(ledger)))
@@ -33,6 +37,8 @@ def _reasons(ledger: Ledger, rows: Mask) -> Iterator[tuple[int, str]]:
     status = ledger.shadow_status
     priceless, overdue = _priceless(ledger), _overdue(ledger)
     pending = status == ResultStatus.PENDING
+    unfilled = unfilled_orders(ledger)
+    unsound = ledger.has_counted & ~unfilled & ~has_shadow_trade(ledger)
     for mask, words in (
         (priceless, "had no price after the decision"),
         ((status == ResultStatus.CENSORED) & ~priceless, "lost their prices before they ended"),
@@ -40,6 +46,8 @@ def _reasons(ledger: Ledger, rows: Mask) -> Iterator[tuple[int, str]]:
         (pending & ~overdue, "are still followed, or wait for prices"),
         (status == ResultStatus.NONE, "were followed by another fill model only"),
         (ledger.has_shadow & ~ledger.has_counted, "are as young as others that are still open"),
+        (unfilled, "would not have been filled"),
+        (unsound, "came to a return that is no sound number"),
     ):
         yield int(np.count_nonzero(rows & mask)), words
 
@@ -88,6 +96,19 @@ def missing_results(ledger: Ledger) -> tuple[str, ...]:
     return (told,)
 
 
+def given_up(counts: LedgerCounts) -> tuple[str, ...]:
+    """For pending signals of engines that had signals given up: a note on how many, and why."""
+    if not (counts.unfollowed_count and counts.shadow_pending_count):
+        return ()
+    were = "was" if counts.unfollowed_count == 1 else "were"
+    told = (
+        f"{plural(counts.unfollowed_count, 'signal')} of these engines, at any time, {were} given"
+        " up: beyond the simulation's limits, or when its horizons changed; those in this window"
+        " count as still followed, but get no simulated result"
+    )
+    return (told,)
+
+
 def nothing_found(worlds: Sequence[ReportWorld]) -> tuple[str, ...]:
     """For a scope without signals: that there is none, and the worlds that have some."""
     shown = [_world(world) for world in worlds[:WORLDS_SHOWN_MAX]]
@@ -106,5 +127,5 @@ def _world(world: ReportWorld) -> str:
         f"{datetime.fromtimestamp(time_ns // _NS, UTC):%Y-%m-%d %H:%M}"
         for time_ns in (world.first_time_ns, world.last_time_ns)
     )
-    environment = _WORDS.get(world.environment, f"environment {world.environment}")
+    environment = ENVIRONMENTS.get(world.environment, f"environment {world.environment}")
     return f"{environment}{run}, from {first} until {last}"

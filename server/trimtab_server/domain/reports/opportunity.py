@@ -9,7 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimtab_server.domain.ledger.columns import BLOCK, BLOCKED, Ledger
-from trimtab_server.domain.ledger.trades import Mask, has_shadow_trade, shadow_trades
+from trimtab_server.domain.ledger.trades import (
+    Mask,
+    has_shadow_trade,
+    shadow_trades,
+    unfilled_orders,
+)
 from trimtab_server.domain.reports.missing_results import without_simulation
 from trimtab_server.domain.reports.performance import known_sum
 from trimtab_server.domain.statistics.block_sums import (
@@ -28,8 +33,8 @@ class BlockerLine:
     guard: str
     blocked_count: int
     blocked_alone_count: int
-    missed_profit: float
-    avoided_loss: float
+    missed_profit: float | None
+    avoided_loss: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ def blocked_opportunity_cost(
     """
     blocked = ledger.action == BLOCKED
     blocked_count = int(np.count_nonzero(blocked))
-    matured_count = int(np.count_nonzero(blocked & ledger.has_counted))
+    has_result = has_shadow_trade(ledger) | unfilled_orders(ledger)
+    matured_count = int(np.count_nonzero(blocked & has_result))
     trades = shadow_trades(ledger, blocked)
     calendar = block_calendar(trades.entry_ns, trades.exit_ns)
     gain, loss = np.maximum(trades.returns, 0.0), np.maximum(-trades.returns, 0.0)
@@ -91,7 +97,8 @@ def blocked_opportunity_cost(
 
 
 def blocker_lines(ledger: Ledger, blocked: Mask) -> tuple[BlockerLine, ...]:
-    """A line for each guard that blocked any of these signals, shape (n,), by name."""
+    """A line for each guard that blocked any of these signals, shape (n,), by name. Gains and
+    losses are None where none of a guard's has a simulated result."""
     names = ledger.names.guards
     if not names or not len(ledger):
         return ()
@@ -102,15 +109,24 @@ def blocker_lines(ledger: Ledger, blocked: Mask) -> tuple[BlockerLine, ...]:
     pairs = np.unique(row[stopped] * len(names) + said.guard[stopped])
     row, guard = pairs // len(names), pairs % len(names)
     alone = np.bincount(row, minlength=len(ledger))[row] == 1
-    result = np.where(has_shadow_trade(ledger), ledger.shadow_return, 0.0)[row]
+    is_trade = has_shadow_trade(ledger)
+    result = np.where(is_trade, ledger.shadow_return, 0.0)[row]
+    has_result = (is_trade | unfilled_orders(ledger))[row]
 
     def by_guard(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> list[float]:
         return [float(each) for each in np.bincount(guard, values, minlength=len(names))]
 
     count, single = by_guard(np.ones(guard.size)), by_guard(alone)
     missed, avoided = by_guard(np.maximum(result, 0.0)), by_guard(np.maximum(-result, 0.0))
+    told = by_guard(has_result)
     return tuple(
-        BlockerLine(name, int(count[k]), int(single[k]), missed[k], avoided[k])
+        BlockerLine(
+            name,
+            int(count[k]),
+            int(single[k]),
+            missed[k] if told[k] else None,
+            avoided[k] if told[k] else None,
+        )
         for name, k in sorted((name, k) for k, name in enumerate(names))
         if count[k]
     )

@@ -7,9 +7,9 @@ with a cap of three positions, 723 signals that a naive count calls freed come t
 What counts as open: a position binds its place from the decision on (approved and not yet filled
 counts, as it does for an engine) until its exit; an exit at the very time of a decision comes
 first. Exits are those of the simulation where there is one, else the real ones; else, for a signal
-that was never followed, the planned holding period; what is still pending holds its place to the
-end. A passive entry that was not filled binds until its order ended. Each engine (source) is a book
-of its own.
+without a price or still without a result, the end of the planned holding period; without a plan,
+what is pending holds its place to the end. A passive entry that was not filled binds until its
+order ended. Each engine (source) is a book of its own.
 
 The replay starts from what each guard told: where the replayed history equals the recorded one, the
 recorded verdict stands, and where it differs by two positions, so does the count that the guard is
@@ -127,7 +127,7 @@ class PortfolioRules:
 
 def limits_beside(rules: PortfolioRules, kinds: Collection[GuardKind]) -> Iterator[str]:
     """For a limit on positions or capital: that the engine's own guards of that kind, where they
-    are still there, hold as well. A replay takes the lower bound of the two."""
+    are still there, hold as well: a signal has to pass both."""
     counts = (rules.open_count_max, rules.symbol_count_max)
     for limits, rule, what in (
         (counts, GuardRule.POSITION_COUNT, "positions"),
@@ -138,8 +138,7 @@ def limits_beside(rules: PortfolioRules, kinds: Collection[GuardKind]) -> Iterat
             them = "it" if len(names) == 1 else "them"
             yield (
                 f"the limit on {what} holds beside the engine's own {', '.join(names)}: a signal"
-                " has to pass both, so the narrower one decides; to see the limit alone, leave"
-                f" {them} out as well"
+                f" has to pass both; to see the limit alone, leave {them} out as well"
             )
 
 

@@ -39,21 +39,25 @@ def exit_times(ledger: Ledger, decided_ns: IntArray) -> IntArray:
     behind the decision; FREE = not before the ledger's end. See `domain.reports.portfolio`."""
     shadow, real = ledger.shadow_exit_time_ns, ledger.real_exit_time_ns
     status = ledger.shadow_status
-    seen_last = (status == ResultStatus.CENSORED) & (shadow > 0)
-    planned = (status == ResultStatus.NONE) & (ledger.holding_s >= 0)
+    unfilled = (ledger.shadow_flags & NOT_FILLED) != 0
+    is_censored = status == ResultStatus.CENSORED
+    seen_last = is_censored & ~unfilled & (shadow > 0)
+    # No price came for it: that it waited for one says nothing of how long it would have been held.
+    unseen = (is_censored & unfilled) | np.isin(status, (ResultStatus.NONE, ResultStatus.PENDING))
+    planned = unseen & (ledger.holding_s >= 0)
     # Beyond 2^62 ns (a hundred years) a plan is none.
     held_ns = np.where(planned, np.minimum(ledger.holding_s, 4e9), 0.0) * _NS
-    unfilled = (ledger.shadow_flags & NOT_FILLED) != 0
     really = ledger.has_real & (real > 0)
     exit_ns: IntArray = np.select(
         [
-            unfilled & ~really,
+            ledger.has_shadow & unfilled & ~really,
             ledger.has_shadow & ~unfilled & (shadow > 0),
             really,
             seen_last,
             planned,
+            is_censored & (shadow > 0),
         ],
-        [shadow, shadow, real, shadow, decided_ns + held_ns.astype(np.int64)],
+        [shadow, shadow, real, shadow, decided_ns + held_ns.astype(np.int64), shadow],
         default=FREE,
     )
     return np.maximum(exit_ns, decided_ns + 1)

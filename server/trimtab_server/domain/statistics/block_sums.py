@@ -53,8 +53,9 @@ class BlockCalendar:
 
     @property
     def block_text(self) -> str:
-        """A block's length for people, for example "12.5 d"."""
-        return duration_text(self.block * self.width_ns / 1e9)
+        """A block's length for people, for example "12.5 d": what it has to be, also where all
+        entries lie closer together."""
+        return duration_text(max(self.block, self.holding) * self.width_ns / 1e9)
 
 
 def block_calendar(entry_ns: IntArray, exit_ns: IntArray) -> BlockCalendar | None:
@@ -185,8 +186,11 @@ def block_test(
         return BlockTest(bare, None, 1.0)
 
     if filled_block_count < BLOCK_COUNT_MIN:
-        missing = BLOCK_COUNT_MIN - filled_block_count
-        more = int(np.ceil(n * missing / max(1, filled_block_count)))
+        # Entries that span less than one block tell of a share of it (their last bin is half full,
+        # on average); one entry by itself tells no rate.
+        share = min(1.0, (length - 0.5) / max(1, calendar.holding)) if n > 1 else 1.0
+        missing = BLOCK_COUNT_MIN - share * filled_block_count
+        more = int(np.ceil(n * missing / (share * max(1, filled_block_count))))
         return without_interval(
             f"outcomes in only {plural(filled_block_count, 'block')} of {calendar.block_text}: an"
             f" interval needs {BLOCK_COUNT_MIN}, at this rate {outcomes_text(more)}"

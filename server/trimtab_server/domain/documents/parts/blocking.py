@@ -94,8 +94,14 @@ def guard_sentence(line: GuardLine) -> str:
         return f"Whether {name[0].lower()}{name[1:]} helps is not identifiable: {_why(line)}."
     if value is None:
         return f"What {name[0].lower()}{name[1:]} did {over} is not known: {_why(line)}."
-    amount = estimate_text(line.value) if value >= 0 else turned_text(line.value)
     how = "" if line.identifiability == EXACT else " (simulated)"
+    if _changes_nothing(line):
+        # Bounds are told where it kept orders out.
+        why = "none of the orders that would change without it would have been filled"
+        if known(line.value_optimistic) is None:
+            why = "its absence would change no trade"
+        return f"{name} blocked {plural(line.blocked_count, 'signal')}, and {why}{how}."
+    amount = estimate_text(line.value) if value >= 0 else turned_text(line.value)
     if line.effect in {HELPS, COSTS}:
         did = "saved" if value >= 0 else "cost"
         return f"{name} {did} {amount} stakes {over}{how}."
@@ -105,20 +111,31 @@ def guard_sentence(line: GuardLine) -> str:
     return f"{name} {did} {amount} stakes {over}{how}: undecided{more}."
 
 
+def _changes_nothing(line: GuardLine) -> bool:
+    """Whether its absence would change no trade, as far as that can be told."""
+    return (
+        line.effect != NOT_IDENTIFIABLE
+        and known(line.value.value) is not None
+        and not line.added_count
+        and not line.removed_count
+    )
+
+
 def _why(line: GuardLine) -> str:
     return (line.note or line.value.note or "what was recorded cannot tell").rstrip(".")
 
 
 def guards_answer(guards: Sequence[GuardLine]) -> str:
     """The guards that matter, in a few sentences: decided ones first, then the widest open; those
-    that blocked nothing come last."""
+    that changed nothing come behind, and last those that blocked nothing."""
     if not guards:
         return "No guard's verdict was recorded: decisions have to tell what every guard said."
 
-    def rank(line: GuardLine) -> tuple[bool, bool, bool, float]:
+    def rank(line: GuardLine) -> tuple[bool, bool, bool, bool, float]:
         value = known(line.value.value)
         decided = line.effect in {HELPS, COSTS}
-        return (not decided, not line.blocked_count, value is None, -abs(value or 0.0))
+        idle = (not line.blocked_count, _changes_nothing(line))
+        return (not decided, *idle, value is None, -abs(value or 0.0))
 
     ordered = sorted(guards, key=rank)
     sentences = [guard_sentence(line) for line in ordered[:SENTENCES_MAX]]
@@ -151,7 +168,7 @@ def guard_blocks(guards: Sequence[GuardLine]) -> tuple[Block, ...]:
         (
             line.guard,
             estimate_text(line.shapley_value) if line.shapley_value is not None else "-",
-            *_part_texts(line.blocked_alone_count, line),
+            *_part_texts(line),
             money_estimate_text(line.value_money),
         )
         for line in guards
@@ -199,14 +216,16 @@ def guard_blocks(guards: Sequence[GuardLine]) -> tuple[Block, ...]:
     )
 
 
-_NO_RESULT = 'a "-": none of these has a simulated result with a gain or a loss'
+_NO_RESULT = 'a "-": none of these has a simulated result'
 
 
-def _part_texts(count: int, line: GuardLine | BlockerLine) -> tuple[str, str]:
-    """Missed profit and avoided loss of so many signals: a sum of nothing is no zero."""
-    if count and not line.missed_profit and not line.avoided_loss:
-        return "-", "-"
-    return number_text(line.missed_profit), number_text(line.avoided_loss)
+def _part_texts(line: GuardLine | BlockerLine) -> tuple[str, str]:
+    """Missed profit and avoided loss, "-" where they are not known."""
+    missed, avoided = known(line.missed_profit), known(line.avoided_loss)
+    return (
+        "-" if missed is None else number_text(missed),
+        "-" if avoided is None else number_text(avoided),
+    )
 
 
 _AXIS = "value in stakes (above zero: the guard helped)"
@@ -258,9 +277,15 @@ def blocked_answer(cost: BlockedOpportunityCost) -> str:
     if not cost.blocked_count:
         return "Nothing was blocked, so nothing was missed and nothing avoided."
     if net is None:
-        why = cost.net_opportunity_cost.note or "none of them has a simulated result yet"
+        why = cost.net_opportunity_cost.note or "none of them has a simulated result"
         signals = plural(cost.blocked_count, "blocked signal")
         return f"What {signals} would have made is not known: {why}."
+    if not cost.net_opportunity_cost.n:
+        signals = plural(cost.matured_count, "blocked signal")
+        return (
+            f"Blocking cost nothing and saved nothing: of {signals} with a simulated result, none "
+            "would have been filled (simulated)."
+        )
     amount = (
         estimate_text(cost.net_opportunity_cost)
         if net >= 0
@@ -316,7 +341,7 @@ def blocked_blocks(cost: BlockedOpportunityCost) -> tuple[Block, ...]:
                 line.guard,
                 f"{line.blocked_count:,}",
                 f"{line.blocked_alone_count:,}",
-                *_part_texts(line.blocked_count, line),
+                *_part_texts(line),
             )
             for line in cost.blockers
         )

@@ -9,12 +9,10 @@ from trimtab_server.domain.documents.parts.words import (
     percent_text,
     time_text,
 )
-from trimtab_server.domain.wording import plural
+from trimtab_server.domain.wording import ENVIRONMENTS, plural
 
 if TYPE_CHECKING:
     from trimtab_server.domain.reports.head import ReportHead
-
-ENVIRONMENTS = {1: "live", 2: "paper", 3: "backtest"}
 
 # Field of LedgerCounts, what it counts. In the order of a signal's way; zeros are left out.
 _COUNTS = (
@@ -27,9 +25,9 @@ _COUNTS = (
     ("corrected_count", "whose real result was corrected"),
     ("censored_count", "still open when their outcome was told"),
     ("shadow_matured_count", "with a simulated result"),
-    ("shadow_pending_count", "followed, not at an end yet, or waiting for prices"),
+    ("shadow_pending_count", "still followed, or waiting for prices"),
     ("shadow_censored_count", "whose prices ended before they did, or never came"),
-    ("unfollowed_count", "not followed: no later price, or beyond the limit"),
+    ("unfollowed_count", "given up (of these engines, at any time)"),
     ("unattributed_fill_count", "fills that belong to no signal (of these engines)"),
     (
         "late_event_count",
@@ -41,7 +39,6 @@ _COUNTS = (
 _WITHOUT = (
     ("shadow_pending_count", "still followed, or waiting for prices"),
     ("shadow_censored_count", "whose prices ended before they did, or never came"),
-    ("unfollowed_count", "not followed: no later price, or beyond the limit"),
 )
 
 
@@ -99,7 +96,9 @@ def nothing_yet(head: ReportHead) -> str:
             f"{count:,} {words}" for name, words in _WITHOUT if (count := getattr(counts, name))
         ]
         why = ", ".join(told) or "none was followed"
+        if counts.shadow_pending_count and counts.unfollowed_count:
+            why += f" ({counts.unfollowed_count:,} of these engines, at any time, were given up)"
         if counts.signal_count == 1:
-            return f"The only signal has no result yet: {why}."
-        return f"Not one of {counts.signal_count:,} signals has a result yet: {why}."
+            return f"The only signal has no result: {why}."
+        return f"Not one of {counts.signal_count:,} signals has a result: {why}."
     return ""

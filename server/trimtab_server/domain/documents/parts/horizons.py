@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from trimtab_server.domain import wording
 from trimtab_server.domain.documents.document import Block, Bullets, Paragraph, Table
 from trimtab_server.domain.documents.parts.words import (
     known,
@@ -12,7 +13,7 @@ from trimtab_server.domain.documents.parts.words import (
     percent_estimate_text,
     told_notes,
 )
-from trimtab_server.domain.wording import duration_text, plural
+from trimtab_server.domain.wording import plural
 
 if TYPE_CHECKING:
     from trimtab_server.domain.reports.ages import Age
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 
 def age_text(age: Age) -> str:
     """An age such as "30 min" or "7 XNYS d"."""
-    if age.trading_days:
-        return f"{age.trading_days} {age.calendar or 'trading'} d"
-    return duration_text(age.duration_s)
+    return wording.age_text(age.duration_s, age.trading_days, age.calendar)
 
 
 def horizon_blocks(results: Sequence[HorizonResult]) -> tuple[Block, ...]:
@@ -66,6 +65,12 @@ def horizon_blocks(results: Sequence[HorizonResult]) -> tuple[Block, ...]:
         for one in results
         if one.young_count
     )
+    notes += tuple(
+        f"{age_text(one.horizon)}: {plural(one.censored_count, 'signal')} left out, because prices "
+        "stopped before its end: if that tells of losses, the means are too good."
+        for one in results
+        if one.censored_count
+    )
     return (
         Table(("horizon", "signals", "effective", "mean return"), made),
         Table(("horizon", "mean MFE", "mean MAE", "mean volatility"), moved),
@@ -74,7 +79,8 @@ def horizon_blocks(results: Sequence[HorizonResult]) -> tuple[Block, ...]:
             "Simulated, after costs, as if nothing had ended the position before. effective: "
             "signals after allowing for overlap. MFE, MAE: largest move for and against it until "
             "then, of the entry price. volatility: standard deviation of the log returns from "
-            "close to close until then, for one bar of the symbol.",
+            "close to close until then, per bar of the symbol, not per day or year; told where one "
+            "symbol is in scope.",
             is_note=True,
         ),
     )

@@ -79,7 +79,7 @@ def _between(result: ScenarioResult) -> tuple[Block, ...]:
         ("trades in both", f"{result.kept_count:,}"),
         ("only in the scenario", f"{result.added_count:,}"),
         ("only in what happened", f"{result.removed_count:,}"),
-        ("without a result yet", f"{result.pending_count:,}"),
+        ("without a result", f"{result.pending_count:,}"),
         ("scenario's trades that really happened", percent_text(result.overlap_fraction)),
         ("how sure", IDENTIFIED.get(int(result.identifiability), UNKNOWN)),
     ]
