@@ -85,8 +85,8 @@ class Learning:
         self._store = store
         self._ingest = ingest
         self._station_readers = Readers(STATION_READERS, 4)
-        self._station = _station(settings, store, telemetry, clocks.monotonic)
         self._runner: StationRunner | None = None
+        self._station = _station(settings, store, telemetry, clocks.monotonic, self._at_rest)
         if settings.ledger:
             self._runner = StationRunner(
                 self._station,
@@ -126,6 +126,9 @@ class Learning:
         period_ns = _PERIODS[settings.reports.learning_cycle]
         self._cycle = LearningCycle(store, self._workers, readers, cycle, telemetry, period_ns)
 
+    def _at_rest(self, until_ns: int) -> bool:
+        return self._runner is None or self._runner.at_rest(until_ns)
+
     @property
     def lag(self) -> int:
         """Events of the log that the ledger's station has not looked at."""
@@ -157,7 +160,11 @@ def _lateness_ns(settings: Settings) -> int:
 
 
 def _station(
-    settings: Settings, store: Store, telemetry: Telemetry, monotonic: Callable[[], float]
+    settings: Settings,
+    store: Store,
+    telemetry: Telemetry,
+    monotonic: Callable[[], float],
+    at_rest: Callable[[int], bool],
 ) -> LedgerStation:
     shadow = settings.shadow
     model = FillModel(**shadow.model_dump(exclude=_NOT_OF_THE_MODEL))
@@ -172,7 +179,9 @@ def _station(
         quiet_s=max(_QUIET_S_MIN, settings.lateness_s),
         price_source=shadow.price_source,
     )
-    return LedgerStation(store.ledger, facts_of, books, shadow_append, telemetry, monotonic, limits)
+    return LedgerStation(
+        store.ledger, facts_of, books, shadow_append, telemetry, monotonic, limits, at_rest
+    )
 
 
 def _workers(settings: Settings, store: Store, telemetry: Telemetry) -> Workers:

@@ -69,7 +69,8 @@ class ShadowSettings(Strict):
     )
     entry: Literal["open", "close"] = Field(
         default="open",
-        description="Of the first bar after the decision; close for engines that trade closes.",
+        description="Of the first bar after the decision, or that had just begun then (a fiftieth);"
+        " close for engines that trade closes.",
     )
     entry_style: Literal["taker", "passive"] = Field(
         default="taker", description="Next price, or a limit order at the quote."

@@ -98,7 +98,9 @@ class _Follower:
             return [Found(None, 2)] if later or self.clock_ns > last_ns else []
         first = later[0]
         self.at_open = (
-            model.entry == "open" and not isnan(first.open) and first.start_ns >= decided_ns
+            model.entry == "open"
+            and not isnan(first.open)
+            and decided_ns <= first.start_ns + (first.time_ns - first.start_ns) // 50
         )
         self.entry = first.open if self.at_open else first.close
         self.entry_ns = first.start_ns if self.at_open else first.time_ns

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,7 @@ class Sidecar:
         clock: Clock,
         limits: LedgerLimits | None = None,
         books: BookMaker = BOOKS,
+        at_rest: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self.store = store
         self._clock = clock
@@ -206,6 +207,7 @@ class Sidecar:
             Telemetry(),
             clock,
             limits or LedgerLimits(),
+            at_rest,
         )
         self._runner = StationRunner(
             self.station,

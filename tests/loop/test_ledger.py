@@ -168,6 +168,20 @@ def test_quiet_releases_what_is_held_and_saves_it(opened: Opener) -> None:
     assert row[-2] == 20
 
 
+def test_quiet_is_only_what_later_ingest_times_will_say(opened: Opener) -> None:
+    """While something is on its way nothing is released, or a replay would find another order; it
+    is asked with the ingest time from which on a replay sees the quiet too."""
+    asked: list[int] = []
+    store, clock = opened("one"), Clock()
+    append_all(store, WORLD.events[:200])
+    sidecar = Sidecar(store, clock, at_rest=lambda until_ns: bool(asked.append(until_ns)))
+    sidecar.step()
+    before = shadow_bodies(store)
+    sidecar.step(passed_s=60.0)
+    assert shadow_bodies(store) == before
+    assert asked == [START_NS + NS]
+
+
 def test_one_source_can_serve_the_prices_of_all(opened: Opener) -> None:
     """A feed's bars make the results of engines that record none, whatever the order."""
     feed = Lane("feed", 1, "")

@@ -280,3 +280,26 @@ async def test_a_station_makes_way_while_the_writer_has_work(
     """It rests by what its steps take; with nothing to write it does not."""
     store = backend.open()
     assert await _steps_beside(store, 5) * 2 < await _steps_beside(store, 0)
+
+
+async def test_after_a_rest_events_say_that_nothing_came(backend: Backend) -> None:  # noqa: F811
+    """A station is at rest once it was handed everything that was on its way; what is stored later
+    has no earlier ingest time, though the clock is set back."""
+    store = backend.open()
+    async with running(store, "one") as (echo, ingest, runner):
+        await _record(ingest, range(1, 4))
+        bodies = await _until_echoed(store, 3)
+        first_ns = store.events.tail(EventFilter(), 0, 1, 1 << 20).events[0].ingest_time_ns
+        until_ns = first_ns + 3_600 * 10**9
+        ingest.events_buffered += 1
+        assert not runner.at_rest(until_ns)
+        ingest.events_buffered -= 1
+        deadline = time.monotonic() + _WAIT_S_MAX
+        while not runner.at_rest(until_ns):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        await _record(ingest, range(4, 5))
+        await _until_echoed(store, 4)
+        log = store.events.tail(EventFilter(), len(bodies), 10, 1 << 20).events
+    assert {event.body: event.ingest_time_ns for event in log}[b"n4"] == until_ns
+    assert echo.seen[:3] == [1, 2, 3]

@@ -68,7 +68,8 @@ class LedgerLimits:
 
 class LedgerStation:
     """Keeps the ledger. facts_of reads an event's body, None when it tells nothing; shadow_append
-    makes events of shadow results, with ids and bytes that depend on nothing else."""
+    makes events of shadow results, with ids and bytes that depend on nothing else; at_rest tells
+    whether nothing more will be stored with an ingest time before the one that is asked for."""
 
     name = STATION
     kinds: tuple[int, ...] = tuple(sorted(int(kind) for kind in _KINDS))
@@ -82,6 +83,7 @@ class LedgerStation:
         telemetry: Telemetry,
         monotonic: Callable[[], float],
         limits: LedgerLimits = LedgerLimits(),
+        at_rest: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self._tables = tables
         self._facts_of = facts_of
@@ -90,6 +92,7 @@ class LedgerStation:
         self._telemetry = telemetry
         self._monotonic = monotonic
         self._limits = limits
+        self._at_rest = at_rest
         self.pulse_s: float | None = limits.quiet_s
         self.settled_sequence = 0
         self._ordering: Lanes | None = None
@@ -239,6 +242,7 @@ class LedgerStation:
             ordering.held_count
             and now_s - self._heard_s >= self._limits.quiet_s
             and now_s - self._saved_s >= _SAVE_SHARE * self._save_took_s
+            and self._at_rest(ordering.quiet_from_ns)
         )
 
     def _is_due(self, now_s: float) -> bool:

@@ -104,6 +104,8 @@ class StationRunner:
         # settled, and since when.
         self._cursor = self._saved = self._stored = 0
         self._stored_s = 0.0
+        # What was asked last of `at_rest`, and how far the log reached then; -1 = not known yet.
+        self._rest_until_ns, self._rest_behind = 0, -1
 
     def start(self) -> None:
         """Starts it. Call it inside the event loop."""
@@ -114,6 +116,18 @@ class StationRunner:
         """Events of the log that it has not looked at; while another sidecar runs it, those since
         it ran here."""
         return max(0, self._ingest.last_sequence - self._cursor)
+
+    def at_rest(self, until_ns: int) -> bool:
+        """Whether everything that will be stamped before `until_ns` has been handed to the station.
+        Call it from `derive`. What a station then does because nothing came, a replay of the log
+        does too: later events say by their ingest times that nothing came, even when the clock is
+        set back meanwhile. The clocks of other sidecars on the database are theirs."""
+        if until_ns != self._rest_until_ns:
+            self._store.stamp_from(until_ns)
+            self._rest_until_ns, self._rest_behind = until_ns, -1
+        if self._rest_behind < 0 and not self._ingest.events_buffered:
+            self._rest_behind = self._store.info().last_sequence
+        return 0 <= self._rest_behind <= self._cursor
 
     async def stop(self) -> None:
         """Ends it; the lease runs out by itself, or is given back when that is possible now."""

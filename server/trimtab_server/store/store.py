@@ -61,6 +61,7 @@ class Store:
         self._rejected_events_max = rejected_events_max
         self._same_content = same_content
         self._now_ns = now_ns
+        self._stamp_ns_min = 0
         self.events = Events(self._database)
         self.stations = Stations(self._database, rejected_events_max, same_content, now_ns)
         self.gate = Gate(self._database, gate_limits, now_ns)
@@ -68,6 +69,10 @@ class Store:
         # The logs that this one was restored from, newest first.
         self.former_log_ids: tuple[str, ...]
         self.log_id, self.former_log_ids = self._identity(new_log_id)
+
+    def stamp_from(self, time_ns: int) -> None:
+        """From now on no event is stored with an earlier ingest time, whatever the clock says."""
+        self._stamp_ns_min = max(self._stamp_ns_min, time_ns)
 
     @_patiently
     def append(self, appends: Sequence[Append]) -> list[Appended]:
@@ -79,7 +84,7 @@ class Store:
             return append(
                 writer,
                 appends,
-                self._now_ns(),
+                max(self._now_ns(), self._stamp_ns_min),
                 self._rejected_events_max,
                 self._same_content,
             )

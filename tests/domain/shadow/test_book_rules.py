@@ -91,16 +91,19 @@ def test_ticks_are_bought_at_the_ask_and_sold_at_the_bid() -> None:
 # -- entry and exit --------------------------------------------------------------------------------
 
 
-def test_no_price_before_the_order_arrives_is_used() -> None:
-    """A bar whose open came before the decision is entered at its close, a later one at its open;
-    the first that ends with the order's arrival is too early."""
+def test_no_price_long_before_the_order_arrives_is_used() -> None:
+    """A bar that had begun before the decision is entered at its close, a later one at its open,
+    and so is one that began a fiftieth of it before; one that ends with the order's arrival is too
+    early."""
     bars = [a_whole_bar(at(hour), (100 + hour, 150, 50, 110 + hour)) for hour in range(1, 9)]
     inside = only([*bars[:1], *asked(1.5), *bars[1:]])
     assert (inside.entry_price, inside.entry_time_ns) == (112, at(2))
     whole = only([*bars[:1], *asked(1), *bars[1:]])
     assert (whole.entry_price, whole.entry_time_ns) == (102, at(1))
-    late: list[Fact] = [a_signal(at(1)), a_decision(at(1) + 2 * SECOND_NS)]
-    assert only([*bars[:1], *late, *bars[1:]]).entry_price == 112
+    for late_s, price in ((2, 102), (72, 102), (73, 112)):
+        late: list[Fact] = [a_signal(at(1)), a_decision(at(1) + late_s * SECOND_NS)]
+        found = only([*bars[:1], *late, *bars[1:]], decision_wait_s=100.0)
+        assert found.entry_price == price
     arriving = only([*bars[:1], *asked(1), *bars[1:]], latency_s=3_600.0)
     assert arriving.entry_price == 103
     halfway = only([*bars[:1], *asked(1), *bars[1:]], latency_s=1_800.0)

@@ -190,6 +190,11 @@ class Lanes:
         """The sequence of the first fact that is held; 0 when none is."""
         return min((queue.arrivals[0][3] for queue in self._holding.values()), default=0)
 
+    @property
+    def quiet_from_ns(self) -> int:
+        """Ingest time from which on everything counts as having come after a quiet time."""
+        return self._ingest_ns + self._quiet_ns
+
     def taken_late_counts(self) -> dict[Lane, int]:
         """Late facts of each lane since this was asked last. A correction is never late."""
         late, self._late = self._late, {}

@@ -6,10 +6,11 @@ with a cap of three positions, 723 signals that a naive count calls freed come t
 
 What counts as open: a position binds its place from the decision on (approved and not yet filled
 counts, as it does for an engine) until its exit; an exit at the very time of a decision comes
-first. Exits are those of the simulation where there is one, else the real ones; else, for a signal
-without a price or still without a result, the end of the planned holding period; without a plan,
-what is pending holds its place to the end. A passive entry that was not filled binds until its
-order ended. Each engine (source) is a book of its own.
+first. Exits are the real ones of what was traded, so that the recorded history is replayed as it
+was, else those of the simulation; else, for a signal without a price or still without a result, the
+end of the planned holding period; without a plan, what is pending holds its place to the end. A
+passive entry that was not filled binds until its order ended. Each engine (source) is a book of its
+own.
 
 The replay starts from what each guard told: where the replayed history equals the recorded one, the
 recorded verdict stands, and where it differs by two positions, so does the count that the guard is
@@ -168,10 +169,11 @@ class Portfolio:
             result[queue.rows] = let_in(queue, lives, bounds)
         return result
 
-    def agreement(self, codes: Collection[int]) -> float | None:
+    def agreement(self, codes: Collection[int], among: BoolArray | None = None) -> float | None:
         """Share of these guards' recorded verdicts that the ledger foretells, 0 to 1: see
-        `portfolio_bounds.agreed_counts`. None when they told none that could be judged."""
-        counts = [agreed_counts(self._history, code) for code in codes]
+        `portfolio_bounds.agreed_counts`. among: signals whose verdicts count, shape (n,); None =
+        all. None when they told none that could be judged."""
+        counts = [agreed_counts(self._history, code, among) for code in codes]
         total = sum(of for _, of in counts)
         return sum(agreed for agreed, _ in counts) / total if total else None
 

@@ -50,14 +50,13 @@ def exit_times(ledger: Ledger, decided_ns: IntArray) -> IntArray:
     really = ledger.has_real & (real > 0)
     exit_ns: IntArray = np.select(
         [
-            ledger.has_shadow & unfilled & ~really,
-            ledger.has_shadow & ~unfilled & (shadow > 0),
             really,
+            ledger.has_shadow & (shadow > 0),
             seen_last,
             planned,
             is_censored & (shadow > 0),
         ],
-        [shadow, shadow, real, shadow, decided_ns + held_ns.astype(np.int64), shadow],
+        [real, shadow, shadow, decided_ns + held_ns.astype(np.int64), shadow],
         default=FREE,
     )
     return np.maximum(exit_ns, decided_ns + 1)

@@ -49,8 +49,9 @@ def age_of(words: str) -> Age:
 class FillModel:
     """Settings of the shadow; fractions and basis points as told, times in seconds.
 
-    entry: "open" or "close" of the first bar after the decision; "close" for engines that trade at
-    closes (they leave at closes too). entry_style: "taker" or "passive". passive_wait_s: how long a
+    entry: "open" or "close" of the first bar after the decision (the open also when that came in
+    the first fiftieth of the bar); "close" for engines that trade at closes (they leave at closes
+    too). entry_style: "taker" or "passive". passive_wait_s: how long a
     limit order rests. spread: as of the decision, else the last bar's, else default_spread_bps.
     horizons, markout_ages: as `age_of` reads them. Raises ValueError for an age that no horizon
     covers, KeyError for a calendar that is none.
