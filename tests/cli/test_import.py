@@ -60,6 +60,15 @@ def test_a_trade_becomes_signal_executions_and_outcome(fake: FakeSidecar, tmp_pa
     assert outcome.outcome.holding_time.seconds == 19 * 3600
 
 
+def test_a_repeated_row_is_told_and_left_out(fake: FakeSidecar, tmp_path: Path) -> None:
+    """A row with the same id and content counts once, and as a row: it need not be a trade."""
+    text = FREQTRADE + FREQTRADE.splitlines()[1] + "\n"
+    code, out, _ = run(fake, written(tmp_path / "t.csv", text))
+    assert code == 0
+    assert "3 trades read (1 still open), 1 repeated row left out, 0 problems\n" in out
+    assert len(fake.events(kind="SIGNAL")) == 3
+
+
 def test_importing_twice_stores_once(fake: FakeSidecar, tmp_path: Path) -> None:
     """Ids depend on source, environment, run and trade only: the second time all are duplicates."""
     file = written(tmp_path / "t.csv", FREQTRADE)
@@ -184,6 +193,16 @@ def test_broken_json_is_told_with_its_line(fake: FakeSidecar, tmp_path: Path) ->
     assert "line 3: not a JSON object" in err
 
 
+def test_json_that_is_nested_too_deeply_is_a_line_that_is_wrong(
+    fake: FakeSidecar, tmp_path: Path
+) -> None:
+    """It ends in one line, not in a traceback, as a list and as an object."""
+    for name, text in (("t.jsonl", "[" * 100_000), ("t.json", '{"a":' * 100_000)):
+        code, _, err = run(fake, written(tmp_path / name, text + "\n"))
+        assert code == 1
+        assert "line 1: not JSON: nested too deeply" in err
+
+
 def test_parquet_keeps_nanoseconds_and_missing_values(fake: FakeSidecar, tmp_path: Path) -> None:
     """Typed columns, nanosecond stamps with a zone, nulls as nothing."""
     stamp = pa.timestamp("ns", tz="UTC")
@@ -269,10 +288,10 @@ A,2024-01-03,2024-01-04,100,110,1,0.10,10,0.7
 """
     code, _, err = run(fake, written(tmp_path / "t.csv", text), "--confidence-scale", "percent")
     assert code == 0
-    assert "warning: 1 trade: return and pnl disagree grossly" in err
-    assert "warning: 1 trade: return and prices disagree grossly" in err
-    assert "warning: 1 trade: profit_ratio is no number; computed from pnl instead" in err
-    assert "warning: 3 trades: no confidence above 1 %" in err
+    assert "warning: 1 row: return and pnl disagree grossly" in err
+    assert "warning: 1 row: return and prices disagree grossly" in err
+    assert "warning: 1 row: profit_ratio is no number; computed from pnl instead" in err
+    assert "warning: 3 rows: no confidence above 1 %" in err
 
 
 def test_a_result_of_freqtrade_is_read(fake: FakeSidecar, tmp_path: Path) -> None:

@@ -172,9 +172,14 @@ def test_quiet_is_only_what_later_ingest_times_will_say(opened: Opener) -> None:
     """While something is on its way nothing is released, or a replay would find another order; it
     is asked with the ingest time from which on a replay sees the quiet too."""
     asked: list[int] = []
+
+    def never(until_ns: int) -> bool:
+        asked.append(until_ns)
+        return False
+
     store, clock = opened("one"), Clock()
     append_all(store, WORLD.events[:200])
-    sidecar = Sidecar(store, clock, at_rest=lambda until_ns: bool(asked.append(until_ns)))
+    sidecar = Sidecar(store, clock, at_rest=never)
     sidecar.step()
     before = shadow_bodies(store)
     sidecar.step(passed_s=60.0)

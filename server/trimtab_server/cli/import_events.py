@@ -92,7 +92,7 @@ def trade_events(row: TradeRow, builder: EventBuilder, word: str) -> list[Event]
 
 
 def _decision(row: TradeRow, make: Any, event_id: str) -> Event:
-    from trimtab_client import ThresholdRule, guard_verdict, market_snapshot
+    from trimtab_client import guard_verdict, market_snapshot
     from trimtab_server.domain.imports.trade_arguments import (
         decision_arguments,
         snapshot_arguments,
@@ -100,13 +100,7 @@ def _decision(row: TradeRow, make: Any, event_id: str) -> Event:
     )
 
     told: list[Any] = verdict_arguments(row)
-    verdicts = [
-        guard_verdict(
-            **arguments,
-            rule=None if cell.is_minimum is None else ThresholdRule(is_minimum=cell.is_minimum),
-        )
-        for cell, arguments in zip(row.guards, told, strict=True)
-    ]
+    verdicts = [guard_verdict(**one | {"rule": _rule(one["rule"])}) for one in told]
     snapshot: Any = snapshot_arguments(row)
     event: Event = make.decision(
         event_id=event_id,
@@ -115,6 +109,28 @@ def _decision(row: TradeRow, make: Any, event_id: str) -> Event:
         **decision_arguments(row),
     )
     return event
+
+
+def _rule(told: tuple[str, dict[str, Any]] | None) -> Any:
+    """The message of a guard's rule, from its field in the contract and its own fields."""
+    import trimtab_client
+
+    if told is None:
+        return None
+    kind, fields = told
+    made = {
+        "threshold": trimtab_client.ThresholdRule,
+        "position_count": trimtab_client.PositionCountRule,
+        "exposure": trimtab_client.ExposureRule,
+        "cooldown": trimtab_client.CooldownRule,
+        "loss_limit": trimtab_client.LossLimitRule,
+    }[kind]()
+    for name, value in fields.items():
+        if name.endswith("_s"):
+            getattr(made, name.removesuffix("_s")).CopyFrom(trimtab_client.to_duration(value))
+        else:
+            setattr(made, name, value)
+    return made
 
 
 def _planned_trades(

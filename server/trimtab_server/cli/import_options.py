@@ -45,6 +45,14 @@ StatefulOption = Annotated[
 StatelessOption = Annotated[
     list[str] | None, typer.Option("--stateless", help="A guard that does not; repeatable.")
 ]
+GuardRuleOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--guard-rule",
+        help="NAME=RULE, how a guard with memory decides on its value and limit: position-count, "
+        "exposure, cooldown, loss-limit:1d, ...; repeatable.",
+    ),
+]
 HoldingOption = Annotated[
     str, typer.Option("--holding-period", help="Planned, of rows that tell none: 4h, 10d.")
 ]

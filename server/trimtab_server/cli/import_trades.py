@@ -30,6 +30,7 @@ from trimtab_server.cli.import_options import (
     DryRunOption,
     EngineOption,
     FileArgument,
+    GuardRuleOption,
     GuardYes,
     GuardYesOption,
     HoldingOption,
@@ -57,6 +58,8 @@ from trimtab_server.domain.wording import duration_text, plural
 
 if TYPE_CHECKING:
     from trimtab_client import Client, EventBuilder
+    from trimtab_server.domain.imports.guard_rules import GuardRule
+    from trimtab_server.domain.imports.trade_rows import TradeRow
 
 PROBLEMS_SHOWN = 50
 NAMES_SHOWN = 8
@@ -70,6 +73,15 @@ def _given(maps: list[str] | None) -> dict[str, str]:
             raise fail(f"--map {one}: write it as ours=theirs", 2)
         given[ours.strip()] = theirs.strip()
     return given
+
+
+def _rules(told: list[str] | None) -> dict[str, GuardRule]:
+    from trimtab_server.domain.imports.guard_rules import guard_rules
+
+    try:
+        return guard_rules(told or ())
+    except ValueError as error:
+        raise fail(f"--guard-rule {error}", 2) from None
 
 
 def _say_columns(found: Read) -> None:
@@ -89,13 +101,20 @@ def _say_guards(found: Read) -> None:
         cells = [row.guards[k] for row in found.rows]
         counts = {word: sum(c.result == word for c in cells) for word in ("PASS", "BLOCK")}
         left = len(cells) - sum(counts.values())
-        memory = "stateful" if any(c.is_stateful for c in cells) else "stateless"
+        is_stateful = any(c.is_stateful for c in cells)
         words = {True: ", a minimum", False: ", a maximum", None: ""}
-        rule = words[found.thresholds.get(one.guard)]
+        rule = words[found.thresholds.get(one.guard)] if one.rule is None else f", {one.rule.word}"
         typer.echo(
             f"guard {one.guard}: {counts['PASS']:,} passed, {counts['BLOCK']:,} blocked, {left:,} "
-            f"not looked at; {memory}{rule}"
+            f"not looked at; {'stateful' if is_stateful else 'stateless'}{rule}"
         )
+        if is_stateful and one.rule is None and counts["BLOCK"]:
+            typer.echo(
+                f"warning: guard {one.guard} depends on earlier trades and how it decides is not "
+                "told, so what guards are worth is not identifiable; --guard-rule "
+                f"{one.guard}=position-count (or exposure, cooldown, loss-limit:1d) tells it",
+                err=True,
+            )
     if found.guards:
         typer.echo(
             "(stateful: it depends on earlier trades; --stateful NAME, --stateless NAME say so. "
@@ -115,19 +134,23 @@ def _say_read(found: Read) -> None:
     _say_columns(found)
     _say_guards(found)
     _say_problems([str(problem) for problem in found.problems])
-    open_count = sum(row.is_open for row in found.rows)
-    traded_count = sum(row.is_traded for row in found.rows)
-    unclaimed = sum(row.confidence is None for row in found.rows)
-    told = f"{plural(traded_count, 'trade')} read ({open_count:,} still open"
-    told += f", {unclaimed:,} without confidence" if unclaimed else ""
-    told += f", {found.duplicate_count:,} repeated" if found.duplicate_count else ""
-    others = len(found.rows) - traded_count
-    told += ")"
+    traded = [row for row in found.rows if row.is_traded]
+    others = [row for row in found.rows if not row.is_traded]
+    told = f"{plural(len(traded), 'trade')} read ({sum(row.is_open for row in traded):,} still open"
+    told += f"{_unclaimed(traded)})"
     if others:
-        told += f", {plural(others, 'signal that was', 'signals that were')} not traded"
+        told += f", {plural(len(others), 'signal that was', 'signals that were')} not traded"
+        told += f" ({words})" if (words := _unclaimed(others).removeprefix(", ")) else ""
+    if found.duplicate_count:
+        told += f", {plural(found.duplicate_count, 'repeated row')} left out"
     typer.echo(f"{told}, {plural(len(found.problems), 'problem')}")
     for words, count in found.warnings.items():
-        typer.echo(f"warning: {plural(count, 'trade')}: {words}", err=True)
+        typer.echo(f"warning: {plural(count, 'row')}: {words}", err=True)
+
+
+def _unclaimed(rows: list[TradeRow]) -> str:
+    count = sum(row.confidence is None for row in rows)
+    return f", {count:,} without confidence" if count else ""
 
 
 def _names(names: list[str]) -> str:
@@ -192,6 +215,16 @@ def _say_no_prices(found: Read) -> None:
         )
 
 
+def _bars(path: Path | None, found: Read, interval: str) -> Prices:
+    """The bars of the prices, if any, and what there is to say of them."""
+    if path is None:
+        _say_no_prices(found)
+        return Prices()
+    bars = _read_prices(path, found, interval)
+    _say_prices(bars, found)
+    return bars
+
+
 def _read_prices(path: Path, found: Read, interval: str) -> Prices:
     from trimtab_server.domain.imports.trade_columns import duration_s
 
@@ -217,6 +250,15 @@ def _read(file: Path, kind: FileKind, how: Reading) -> Read:
     if not found.rows and not found.problems:
         raise fail(f"{file}: no rows")
     return found
+
+
+def _skip_bad(found: Read, bars: Prices, *, allowed: bool) -> None:
+    """Ends the command when there are bad rows, unless they may be skipped and others are left."""
+    if (found.problems or bars.problems) and not (allowed and found.rows):
+        raise fail("nothing imported: mend the file, or pass --skip-bad")
+    bad_count = len(found.bad_lines) + len({(path, one.line) for path, one in bars.problems})
+    if bad_count:
+        typer.echo(f"{plural(bad_count, 'bad row')} skipped", err=True)
 
 
 def _builder(source: str, environment: str, run_id: str) -> EventBuilder:
@@ -249,6 +291,7 @@ def import_trades(
     guard_yes: GuardYesOption = GuardYes.PASSES,
     stateful: StatefulOption = None,
     stateless: StatelessOption = None,
+    guard_rules: GuardRuleOption = None,
     holding: HoldingOption = "",
     prices: PricesOption = None,
     interval: IntervalOption = "",
@@ -264,11 +307,16 @@ def import_trades(
     return_pct or pnl, fees, confidence, won, exit_reason, currency, model_name, ... (* = required).
 
     Guards: guard:NAME (pass or block; empty = it did not look), guard:NAME_value, guard:NAME_limit,
-    guard:NAME_stateful. Signals that were not traded stand in the same file: decision (blocked,
-    ...), or blocked by a guard and without an exit. Planned exit: holding_period (10d),
-    holding_trading_days, stop_loss_price, take_profit_price. With --prices every signal is followed
-    to what it would have made, and `trimtab report guards` tells what each guard cost; without
-    prices, what was blocked stays unknown.
+    guard:NAME_stateful. How a guard that depends on earlier trades decides is told by --guard-rule
+    NAME=position-count or position-count-per-symbol (value: positions open before the signal),
+    exposure (guard:NAME_added: what the signal would add), cooldown or cooldown-after-loss (in
+    seconds), loss-limit:1d; untold, what guards are worth is not identifiable.
+
+    Signals that were not traded stand in the same file: decision (blocked, ...), or blocked by a
+    guard and without an exit. Planned exit: holding_period (10d), holding_trading_days,
+    stop_loss_price, take_profit_price. With --prices every signal is followed to what it would have
+    made, and `trimtab report guards` tells what each guard cost; without prices, what was blocked
+    stays unknown.
 
     Importing a file again adds nothing; under another --run-id it is stored again, and in live and
     paper reports add the runs up (a warning tells when the same trades are there).
@@ -282,20 +330,13 @@ def import_trades(
         true_blocks=guard_yes is GuardYes.BLOCKS,
         stateful=tuple(stateful or ()),
         stateless=tuple(stateless or ()),
+        rules=_rules(guard_rules),
         holding_s=_holding_s(holding),
     )
     found = _read(file, kind, how)
     _say_read(found)
-    bars = Prices() if prices is None else _read_prices(prices, found, interval)
-    if prices is None:
-        _say_no_prices(found)
-    else:
-        _say_prices(bars, found)
-    if (found.problems or bars.problems) and not (skip_bad and found.rows):
-        raise fail("nothing imported: mend the file, or pass --skip-bad")
-    bad_count = len(found.bad_lines) + len({(path, one.line) for path, one in bars.problems})
-    if bad_count:
-        typer.echo(f"{plural(bad_count, 'bad row')} skipped", err=True)
+    bars = _bars(prices, found, interval)
+    _skip_bad(found, bars, allowed=skip_bad)
     if dry_run:
         typer.echo("dry run: nothing imported")
         return

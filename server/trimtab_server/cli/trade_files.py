@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trimtab_server.domain.imports.guard_columns import GuardColumns
+    from trimtab_server.domain.imports.guard_rules import GuardRule
     from trimtab_server.domain.imports.trade_columns import Cell
     from trimtab_server.domain.imports.trade_rows import Problem, TradeRow
 
@@ -56,7 +57,7 @@ class UnreadableError(Exception):
 
 @dataclass(slots=True)
 class Read:
-    """A file as read: trades, what is wrong with the other rows, and doubts (words -> trades).
+    """A file as read: trades, what is wrong with the other rows, and doubts (words -> rows).
 
     thresholds: guards that hold a value against a limit -> whether it is a minimum.
     """
@@ -128,13 +129,21 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Cell]:
     return flat
 
 
+def _parsed(text: str) -> Any:
+    """JSON. Raises JSONDecodeError, also for what is nested deeper than anything can be meant."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", text, 0) from None
+
+
 def _nested_trades(text: str) -> list[Any] | None:
     """The trades of one object that holds them; None for any other text.
 
     freqtrade's backtest-result.json, {"strategy": {NAME: {"trades": [...]}}}, or {"trades": [...]}.
     """
     try:
-        value = json.loads(text)
+        value = _parsed(text)
     except json.JSONDecodeError:
         return None
     if not isinstance(value, dict):
@@ -160,7 +169,7 @@ def _json_rows(text: str) -> Iterator[tuple[int, dict[str, Cell] | str]]:
         return
     if text.lstrip().startswith("["):
         try:
-            listed = json.loads(text)
+            listed = _parsed(text)
         except json.JSONDecodeError as error:
             yield error.lineno, f"not JSON: {error.msg}"
             return
@@ -171,7 +180,7 @@ def _json_rows(text: str) -> Iterator[tuple[int, dict[str, Cell] | str]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = _parsed(line)
         except json.JSONDecodeError as error:
             yield number, f"not JSON: {error.msg} (column {error.colno})"
             continue
@@ -202,7 +211,8 @@ class Reading:
     """How the caller says that a file is to be read.
 
     given: our name -> their column. true_blocks: yes in a guard's column means that it blocked.
-    stateful, stateless: names of guards. holding_s: planned holding period of rows that tell none.
+    stateful, stateless: names of guards. rules: guard -> how it decides. holding_s: planned holding
+    period of rows that tell none.
     """
 
     given: dict[str, str] = field(default_factory=dict)
@@ -210,6 +220,7 @@ class Reading:
     true_blocks: bool = False
     stateful: tuple[str, ...] = ()
     stateless: tuple[str, ...] = ()
+    rules: dict[str, GuardRule] = field(default_factory=dict)
     holding_s: float | None = None
 
 
@@ -271,6 +282,7 @@ def _map_columns(found: Read, rows: list[dict[str, Cell]], how: Reading) -> None
         {ours: theirs for ours, theirs in how.given.items() if ours in of_guards},
         stateful=how.stateful,
         stateless=how.stateless,
+        rules=how.rules,
     )
     used = {name for one in found.guards for name in one.columns}
     found.mapping = column_mapping(

@@ -48,9 +48,8 @@ class Count:
     def line(self) -> str:
         """The count in one line; it begins with "0 lost, 0 doubled" when that is so."""
         text = f"{self.lost_count:,} lost, {self.doubled_count:,} doubled"
-        text += (
-            f" ({self.accepted_count:,} accepted by the engine, {self.stored_count:,} in the log"
-        )
+        text += f" ({self.accepted_count:,} accepted by the engine,"
+        text += f" {self.stored_count:,} of them in the log"
         text += f", {self.foreign_count:,} foreign" if self.foreign_count else ""
         order = f"{self.misplaced_count:,} out of order" if self.misplaced_count else "in order"
         return f"{text}, {order})"

@@ -84,15 +84,14 @@ def agreement_text(report: dict[str, Any]) -> str:
     """How well the simulation of signals that were traded meets what they really made."""
     parts = []
     for book, told in report["ledger"]["books"].items():
-        real, simulated = told["real_mean_return"], told["simulated_mean_return"]
-        if real["value"] is None or simulated["value"] is None:
-            continue
-        error = told["simulation_error"]["value"]
-        parts.append(
-            f"{book}: {real['value']:+.3%} really, {simulated['value']:+.3%} simulated"
-            + ("" if error is None else f" ({1e4 * error:+.2f} basis points apart)")
-        )
-    return "Mean return of the trades that were made: " + "; ".join(parts) + "."
+        error = told["simulation_error"]
+        if error["value"] is not None:
+            parts.append(
+                f"{book} {1e4 * error['value']:+.2f} basis points on average over {error['n']:,}"
+            )
+    if not parts:
+        return "No trade that was made has a simulated result to compare."
+    return f"Real minus simulated return of the trades that were made: {'; '.join(parts)}."
 
 
 def simulated_text(report: dict[str, Any]) -> str:

@@ -195,7 +195,7 @@ def demo_page(report: dict[str, Any], calibration: CalibrationReport) -> str:
         paragraph(lead, "lead"),
         tiles(
             [
-                (f"{report['count']['stored']:,}", "events in the log"),
+                (f"{report['count']['stored']:,}", "events of the engine in the log"),
                 (f"{report['baseline']['trade_count']:,}", "baseline trades"),
                 (f"{report['filtered']['trade_count']:,}", "filtered trades"),
                 (f"{report['count']['lost']:,}", "lost over a SIGKILL"),

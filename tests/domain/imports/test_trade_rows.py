@@ -292,7 +292,7 @@ def test_a_decision_tells_spread_and_verdicts() -> None:
     assert verdict_arguments(row) == [
         {
             "guard": "a", "result": "BLOCK", "observed_value": 0.05, "limit": 0.03,
-            "memory": "STATELESS",
+            "memory": "STATELESS", "rule": None,
         }
     ]  # fmt: skip
     with pytest.raises(ValueError, match="no decision"):

@@ -1,20 +1,22 @@
 """Guards in someone's trade file: which columns tell their verdicts, and what a row's cells say.
 
 `guard:NAME` or `guard_NAME` holds the verdict; beside it may stand NAME_value (what the guard
-measured), NAME_limit (what it allows) and NAME_stateful (whether it depends on earlier trades),
-with either prefix, or `guard:NAME:value` where a guard's own name ends so.
+measured), NAME_limit (what it allows), NAME_added (what the signal would add) and NAME_stateful
+(whether it depends on earlier trades), with either prefix, or `guard:NAME:value` where a guard's
+own name ends so.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from trimtab_server.domain.imports.guard_rules import GuardRule
 from trimtab_server.domain.imports.trade_columns import Cell, flag, is_empty, number, text
 
 PASS, BLOCK, NOT_EVALUATED = "PASS", "BLOCK", "NOT_EVALUATED"
 _PREFIXES = ("guard:", "guard_", "guard.")
-_EXTRAS = ("value", "limit", "stateful")
+_EXTRAS = ("value", "limit", "added", "stateful")
 _PASS_WORDS = frozenset({"pass", "passed", "ok", "allow", "allowed", "approve", "approved"})
 _BLOCK_WORDS = frozenset(
     {"block", "blocked", "fail", "failed", "reject", "rejected", "deny", "denied", "veto"}
@@ -33,25 +35,28 @@ NAME_CHARS_MAX = 64
 @dataclass(frozen=True, slots=True)
 class GuardColumns:
     """The columns of one guard, as the file spells them; "" = none. is_stateful: where no column
-    tells it."""
+    tells it. rule: of a guard with memory, as the caller says; None = not told."""
 
     guard: str
     verdict: str
     value: str = ""
     limit: str = ""
+    added: str = ""
     stateful: str = ""
     is_stateful: bool = False
+    rule: GuardRule | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that tell of it."""
-        return tuple(n for n in (self.verdict, self.value, self.limit, self.stateful) if n)
+        told = (self.verdict, self.value, self.limit, self.added, self.stateful)
+        return tuple(name for name in told if name)
 
 
 class GuardCell(NamedTuple):
-    """What one guard said of one row: PASS, BLOCK or NOT_EVALUATED. observed, limit: None = not
-    told. is_minimum: of a guard that holds the value against the limit: it passes at or above it;
-    None = not known to be one."""
+    """What one guard said of one row: PASS, BLOCK or NOT_EVALUATED. observed, limit, added: None
+    = not told. is_minimum: of a guard that holds the value against the limit: it passes at or above
+    it; None = not known to be one. rule: of a guard with memory, None = not told."""
 
     guard: str
     result: str
@@ -59,6 +64,21 @@ class GuardCell(NamedTuple):
     limit: float | None
     is_stateful: bool
     is_minimum: bool | None = None
+    added: float | None = None
+    rule: GuardRule | None = None
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """What its rule goes by, as `GuardRule` takes it."""
+        return {"value": self.observed, "limit": self.limit, "added": self.added}
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it did not look and lacks what its rule needs, so that there is nothing to
+        record."""
+        if self.rule is None or self.result != NOT_EVALUATED:
+            return False
+        return bool(self.rule.missing(self.figures))
 
 
 def _rest(name: str) -> str:
@@ -76,13 +96,15 @@ def guard_columns(
     *,
     stateful: Iterable[str] = (),
     stateless: Iterable[str] = (),
+    rules: Mapping[str, GuardRule] | None = None,
 ) -> tuple[GuardColumns, ...]:
     """The guards of a file, in the order of its columns.
 
     given: ours -> theirs, of which those that begin with "guard:" count. stateful, stateless: names
     of guards as the caller says; else a guard whose name sounds like positions, exposure, losses or
-    the like is taken for stateful, another one not. Raises ValueError for a name that no column
-    has, that is too long, or for more than 64 guards.
+    the like is taken for stateful, another one not. rules: guard -> how it decides; it is stateful.
+    Raises ValueError for a name that no column has, that is too long, for more than 64 guards, and
+    for a rule without the columns that it needs.
     """
     rests = _rests(list(header), given)
     names = {rest.lower() for rest in rests.values()}
@@ -95,19 +117,37 @@ def guard_columns(
         elif rest.lower() not in found:
             sounds = any(word in rest.lower() for word in STATEFUL_WORDS)
             found[rest.lower()] = GuardColumns(rest, theirs, is_stateful=sounds)
-    for told, is_stateful in ((stateful, True), (stateless, False)):
+    for told, is_stateful in ((stateful, True), (rules or (), True), (stateless, False)):
         for name in told:
             if name.lower() not in found:
                 known = ", ".join(one.guard for one in found.values()) or "none"
                 raise ValueError(f"no column tells a guard {name!r}; there are: {known}")
             found[name.lower()] = replace(found[name.lower()], is_stateful=is_stateful)
+    for name, rule in (rules or {}).items():
+        found[name.lower()] = replace(found[name.lower()], rule=rule)
     _check(found.values())
-    return tuple(_with_extras(one, extras.get(name, {})) for name, one in found.items())
+    whole = tuple(_with_extras(one, extras.get(name, {})) for name, one in found.items())
+    for one in whole:
+        _check_rule(one)
+    return whole
 
 
 def _with_extras(one: GuardColumns, told: Mapping[str, str]) -> GuardColumns:
-    value, limit, stateful = (told.get(extra, "") for extra in _EXTRAS)
-    return replace(one, value=value, limit=limit, stateful=stateful)
+    value, limit, added, stateful = (told.get(extra, "") for extra in _EXTRAS)
+    return replace(one, value=value, limit=limit, added=added, stateful=stateful)
+
+
+def _check_rule(one: GuardColumns) -> None:
+    if one.rule is None:
+        return
+    if not one.is_stateful:
+        raise ValueError(f"guard {one.guard}: the rule {one.rule.word} is not stateless")
+    for extra, meaning in one.rule.kind.figures.items():
+        if not getattr(one, extra):
+            raise ValueError(
+                f"guard {one.guard}: the rule {one.rule.word} needs a column "
+                f"guard:{one.guard}_{extra}: {meaning}"
+            )
 
 
 def _rests(columns: list[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -174,7 +214,7 @@ def guard_cells(
             problems.append((one.verdict, str(error)))
             continue
         numbers: list[float | None] = []
-        for name in (one.value, one.limit):
+        for name in (one.value, one.limit, one.added):
             cell = row.get(name) if name else None
             try:
                 numbers.append(None if is_empty(cell) else number(cell))
@@ -187,8 +227,45 @@ def guard_cells(
             memory = memory if is_empty(cell) else flag(cell)
         except ValueError as error:
             problems.append((one.stateful, str(error)))
-        cells.append(GuardCell(one.guard, result, numbers[0], numbers[1], memory))
+        if one.rule is not None and not memory:
+            problems.append((one.stateful, f"the rule {one.rule.word} is not stateless"))
+        observed, limit, added = numbers
+        cells.append(
+            GuardCell(one.guard, result, observed, limit, memory, added=added, rule=one.rule)
+        )
     return tuple(cells), problems
+
+
+def rule_problems(
+    cells: Sequence[GuardCell], columns: Sequence[GuardColumns], *, is_blocked: bool
+) -> Iterator[tuple[str, str]]:
+    """What the rules of guards need and a row does not tell, as (column, reason).
+
+    is_blocked: the signal was blocked. Then a guard that did not look needs its figures as well:
+    without whatever blocked the signal, what it would have said decides.
+    """
+    for cell, one in zip(cells, columns, strict=True):
+        rule = cell.rule
+        if rule is None or (cell.is_left_out and not is_blocked):
+            continue
+        looked = "did not look, but " if cell.result == NOT_EVALUATED else ""
+        for extra in rule.missing(cell.figures, blocked=cell.result == BLOCK):
+            needed = f"its rule {rule.word}: {rule.kind.figures[extra]}"
+            yield getattr(one, extra), f"guard {cell.guard} {looked}needs it for {needed}"
+        for extra, reason in rule.faults(cell.figures):
+            yield getattr(one, extra), reason
+
+
+def rule_doubts(cells: Iterable[GuardCell]) -> list[str]:
+    """In words, of each guard whose verdict is another than its rule gives."""
+    return [
+        f"guard {cell.guard} said otherwise than {cell.rule.word} would: is its value the "
+        f"{cell.rule.kind.figures['value']}?"
+        for cell in cells
+        if cell.rule is not None
+        and cell.result != NOT_EVALUATED
+        and cell.rule.is_contradicted(cell.figures, passed=cell.result == PASS)
+    ]
 
 
 def threshold_guards(rows: Iterable[Sequence[GuardCell]]) -> dict[str, bool]:

@@ -4,6 +4,7 @@ A signal's arguments hold only what was known at the entry, so that importing th
 while it is open and later when it is closed adds its outcome and changes nothing.
 """
 
+from trimtab_server.domain.imports.guard_columns import GuardCell
 from trimtab_server.domain.imports.trade_rows import TradeRow
 
 
@@ -70,7 +71,8 @@ def snapshot_arguments(row: TradeRow) -> dict[str, object] | None:
 
 
 def verdict_arguments(row: TradeRow) -> list[dict[str, object]]:
-    """Arguments of the client's `guard_verdict` for each guard, without its rule."""
+    """Arguments of the client's `guard_verdict` for each guard, of which the rule is None or (its
+    field in the contract, that message's fields, times in seconds)."""
     return [
         {
             "guard": cell.guard,
@@ -78,9 +80,17 @@ def verdict_arguments(row: TradeRow) -> list[dict[str, object]]:
             "observed_value": cell.observed,
             "limit": cell.limit,
             "memory": "STATEFUL" if cell.is_stateful else "STATELESS",
+            "rule": _rule(cell),
         }
         for cell in row.guards
+        if not cell.is_left_out
     ]
+
+
+def _rule(cell: GuardCell) -> tuple[str, dict[str, object]] | None:
+    if cell.rule is not None:
+        return cell.rule.message(cell.figures)
+    return None if cell.is_minimum is None else ("threshold", {"is_minimum": cell.is_minimum})
 
 
 def outcome_arguments(row: TradeRow) -> dict[str, object]:

@@ -16,6 +16,8 @@ from trimtab_server.domain.imports.guard_columns import (
     GuardCell,
     GuardColumns,
     guard_cells,
+    rule_doubts,
+    rule_problems,
 )
 from trimtab_server.domain.imports.trade_columns import BY_NAME, Cell, is_empty
 
@@ -155,7 +157,9 @@ def trade_row(
         return problems
     values["holding_s"] = _holding_s(values, holding_s)
     built = _built(values, cells, line, content_digest(row))
-    return _checked(built) or built
+    is_blocked = built.decision == "BLOCKED"
+    lacking = rule_problems(cells, guards, is_blocked=is_blocked)
+    return [*_checked(built), *(Problem(line, *one) for one in lacking)] or built
 
 
 def _holding_s(values: Mapping[str, object], default: float | None) -> float | None:
@@ -326,6 +330,7 @@ def _guard_doubts(
         for name in ("stop_loss_price", "take_profit_price")
         if getattr(row, name) is None and _is_price(cells.get(mapping.get(name, "")))
     ]
+    doubts += rule_doubts(row.guards)
     blocked = [cell.guard for cell in row.guards if cell.result == BLOCK]
     if row.is_traded:
         doubts += [f"traded although guard {guard} blocked it" for guard in blocked]
