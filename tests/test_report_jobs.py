@@ -262,7 +262,12 @@ def test_a_leaderboard_is_cut_as_it_was_asked(jobs: ReportJobs) -> None:
     }
     for slices, names in told.items():
         job = asked(ReportKind.LEADERBOARD, slices=slices, basis=Basis.SHADOW)
-        assert {line.name for line in answer(jobs, job).lines} == names
+        told_board = answer(jobs, job)
+        assert {line.name for line in told_board.lines} == names
+        untold = [note for note in told_board.head.notes if "no signal in this scope tells" in note]
+        assert untold == (
+            ["no signal in this scope tells feature 'none'"] if "none" in str(slices) else []
+        )
     few, many = (
         answer(jobs, asked(ReportKind.LEADERBOARD, undeclared_trial_count=count)).trial_count
         for count in (0, 50)

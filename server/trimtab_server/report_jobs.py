@@ -174,18 +174,23 @@ class ReportJobs:
     def _leaderboard(
         self, question: Question, loaded: Loaded, rng: np.random.Generator
     ) -> Leaderboard:
-        return leaderboard(
+        groups, notes = self._groups(question.slices, loaded)
+        board = leaderboard(
             loaded.settled,
-            self._groups(question.slices, loaded),
+            groups,
             rng,
             basis=question.basis,
             trial_count=self._reader().load_trials(loaded.scope),
             undeclared_trial_count=question.undeclared_trial_count,
             level=question.scope.level,
         )
+        return replace(board, notes=(*board.notes, *notes))
 
-    def _groups(self, slices: tuple[SliceAsked, ...], loaded: Loaded) -> Groups:
-        ledger = loaded.ledger
+    def _groups(
+        self, slices: tuple[SliceAsked, ...], loaded: Loaded
+    ) -> tuple[Groups, tuple[str, ...]]:
+        """How the signals are told apart, and of what no signal told anything."""
+        ledger, notes = loaded.ledger, []
         parts = []
         for each in slices or (SliceAsked("field", "strategy"),):
             if each.by == "field":
@@ -196,7 +201,9 @@ class ReportJobs:
                 parts.append(attribute_groups(each.name, *told))
             else:
                 parts.append(number_groups(each.name, told, each.bin_count))
-        return combined_groups(parts)
+            if len(ledger) and parts[-1].is_untold:
+                notes.append(f"no signal in this scope tells {each.by} {each.name!r}")
+        return combined_groups(parts), tuple(notes)
 
     def _what_if(self, question: Question, loaded: Loaded) -> ScenarioResult:
         asked = question.scenario or {}
@@ -337,7 +344,8 @@ def scenario_result(
 ) -> ScenarioResult:
     """What a scenario comes to. paths: where the request tells each change. sweep_count: scenarios
     of its sweep. Raises InvalidRequest for one that makes no sense for this ledger."""
-    rng = np.random.default_rng(SEED)
+    # The guards' own: without one guard, a scenario has the interval that this guard's value has.
+    rng = part_rng(np.random.default_rng(SEED), ReportKind.GUARDS)
     try:
         return world.result(scenario_of(asked), rng, level=level, sweep_count=sweep_count)
     except InvalidScenario as error:

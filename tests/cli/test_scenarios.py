@@ -85,6 +85,10 @@ def test_swept_costs_and_weights_stay_one_change() -> None:
         (Options(sweeps=("max-positions=1,x",)), "'x' is not a number"),
         (Options(per_symbol=True), "--per-symbol needs --max-positions"),
         (Options(replaces_guard="roi"), "--replaces-guard needs --expected-return"),
+        (
+            Options(replaces_guard="confidence", confidence_threshold=0.3),
+            "--confidence-threshold takes the place of a guard called confidence by itself",
+        ),
         (Options(sweeps=tuple(f"guard-limit:{g}=" + "1," * 32 for g in "ab")), "1,024 scenarios"),
     ],
 )

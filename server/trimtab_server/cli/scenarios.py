@@ -148,7 +148,17 @@ def _check_helpers(options: Options) -> None:
         (options.position_fraction, "--position-fraction", "max-exposure", options.max_exposure),
     ):
         if given and has is None and needs not in swept:
-            raise fail(f"{option} needs --{needs}", 2)
+            hint = ""
+            if option == "--replaces-guard" and _has_confidence(options, swept):
+                hint = (
+                    "; --confidence-threshold takes the place of a guard called confidence by"
+                    " itself: of one called otherwise, leave it out too (--guard-off NAME)"
+                )
+            raise fail(f"{option} needs --{needs}{hint}", 2)
+
+
+def _has_confidence(options: Options, swept: set[str]) -> bool:
+    return options.confidence_threshold is not None or "confidence-threshold" in swept
 
 
 def axes(options: Options) -> list[list[Change]]:

@@ -52,14 +52,19 @@ GuardLimitOption = Annotated[
 ]
 ConfidenceOption = Annotated[
     float | None,
-    typer.Option("--confidence-threshold", help="Signals below it are not taken, 0 to 1."),
+    typer.Option(
+        "--confidence-threshold",
+        help="Signals below it are not taken, 0 to 1; in the place of a guard called confidence "
+        "(with --guard-off NAME of one called otherwise).",
+    ),
 ]
 ExpectedReturnOption = Annotated[
     float | None,
     typer.Option("--expected-return", help="Signals below it are not taken; a fraction."),
 ]
 ReplacesOption = Annotated[
-    str, typer.Option("--replaces-guard", help="The guard that holds that limit now.")
+    str,
+    typer.Option("--replaces-guard", help="The guard that holds --expected-return now."),
 ]
 FeeOption = Annotated[
     float | None, typer.Option("--fee-bps", help="Fee of each side, basis points.", min=0.0)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from trimtab_server.domain.calibration import ReliabilityBin
 from trimtab_server.domain.documents.charts import (
     IntervalRow,
+    curve_chart,
     interval_chart,
     line_chart,
     percent_text,
@@ -49,7 +50,6 @@ def test_percent_text_is_short() -> None:
         line_chart("empty", [], {}),
         interval_chart("rows", [IntervalRow("a<b", 0.01, -0.01, 0.03, "n = 3")], "axis"),
         interval_chart("rows", [IntervalRow("point", 0.0, None, None)], "axis"),
-        interval_chart("none", [], "axis"),
     ],
 )
 def test_every_chart_is_well_formed_titled_and_finite(svg: str) -> None:
@@ -61,6 +61,13 @@ def test_every_chart_is_well_formed_titled_and_finite(svg: str) -> None:
     assert root[0].text
     assert "nan" not in svg
     assert "inf" not in svg
+
+
+def test_charts_of_nothing_are_a_sentence() -> None:
+    """No empty axis."""
+    for told in (interval_chart("a & b", [], "axis"), curve_chart("a & b", [], "axis")):
+        said = ET.fromstring(told)
+        assert (said.tag, said.text) == ("p", "a & b: no value is known, so there is no chart.")
 
 
 def test_the_reliability_chart_puts_a_better_win_rate_higher() -> None:

@@ -172,3 +172,46 @@ def test_one_trade_is_singular() -> None:
     changed = samples.what_if()
     changed.result.added_count = 1
     assert "with 1 trade more and 0 fewer" in document("what_if", changed).answer
+
+
+def test_outcomes_needed_say_what_they_allow_for() -> None:
+    """Of several guards, or lines, that were judged: not for the interval by itself; of one alone
+    nothing is said."""
+    one, other = samples.guard("spread"), samples.guard("news")
+    allowing = "would settle it after allowing for all 2 guards judged here"
+    assert allowing in guards_of(one, other).answer
+    assert "after allowing" not in markdown(guards_of(one))
+    board = samples.leaderboard()
+    for line in board.lines:
+        line.significant = False
+    answer = document("leaderboard", board).answer
+    assert "if its mean stays after allowing for all 2 lines" in answer
+
+
+def test_money_that_is_not_known_names_what_is_missing() -> None:
+    """Beside a value in stakes that is known."""
+    why = "the size of 50 trades is not known in money: no equity"
+    line = samples.guard("spread")
+    line.value_money.CopyFrom(pb.Estimate(n=50, level=0.95, note=why))
+    assert f"- spread in money: {why}" in markdown(guards_of(line))
+
+
+def test_a_guard_that_exactly_changed_nothing_is_not_undecided() -> None:
+    """The table says so."""
+    exact = changeless("spread", identifiability=pb.IDENTIFIABILITY_EXACT)
+    assert "| spread | changed nothing |" in markdown(guards_of(exact))
+
+
+def test_a_peak_among_ages_of_different_signals_says_so() -> None:
+    """With the range of their counts, and its age in one way; nothing where ages hold the same."""
+    response = samples.decay()
+    same = document("decay", response)
+    assert "signals: a peak" not in same.answer
+    points = response.all.points
+    points[0].mean_return.n = 387
+    points[3].mean_return.CopyFrom(samples.estimate(0.05, 0.03, 0.07))
+    points[3].mean_return.n = 133
+    response.all.peak_age_s = 7 * 1.4 * 86_400
+    shown = document("decay", response)
+    assert "after 7 XNYS d (ages hold 133 to 400 signals: a peak may come of other" in shown.answer
+    assert "| age of the peak | 7 XNYS d |" in markdown(shown)

@@ -311,3 +311,20 @@ def test_no_number_is_ever_undefined(ledger: Ledger) -> None:
     groups = field_groups(ledger, SliceField.STRATEGY)
     for basis in Basis:
         assert list(bad_numbers(leaderboard(ledger, groups, rng(), basis=basis, count=100))) == []
+
+
+def test_a_line_says_why_it_has_no_shrunk_mean_and_why_its_own_interval_is_not_enough() -> None:
+    """Fewer than three lines teach nothing about one another; a line whose interval leaves out zero
+    by itself, but not among so many, says so wherever it still needs outcomes."""
+    few = np.random.default_rng(1).normal(0.002, 0.01, (DAYS, 2))
+    for line in board_of(ledger_of(World(few, 1))).lines:
+        assert line.shrunk_mean_return is None
+        assert "no shrunk mean: fewer than 3 lines have an interval" in line.note
+    seen = 0
+    for seed in range(6):
+        for line in board_of(ledger_of(zero_skill("independent", seed))).lines:
+            assert "no shrunk mean" not in line.note
+            alone = line.performance.mean_return.decided_sign > 0 and bool(line.outcomes_needed)
+            assert ("not after allowing for all lines" in line.note) == alone
+            seen += alone
+    assert seen > 0

@@ -54,7 +54,7 @@ def test_a_guard_that_blocks_winners_is_named_with_what_it_costs() -> None:
     report = learning_report(a_month(edge=0.0, guard_edge=0.01), rng())
     assert report.guards[0].effect is GuardEffect.COSTS
     finding = said(report, "Guard volatility costs more than it saves")
-    assert re.search(r"-\d[\d.]* stakes \(-[\d.]+ to -[\d.]+\)", finding)
+    assert re.search(r"-\d[\d.]* \[-[\d.]+, -[\d.]+\] stakes", finding)
     assert "400 signals that would go another way without it" in finding
     assert "blocking them cost" in said(report, "signals were blocked")
 

@@ -25,6 +25,7 @@ from trimtab_server.domain.reports.scenarios import (
     Scenario,
 )
 from trimtab_server.domain.reports.what_if import WhatIf
+from trimtab_server.domain.statistics.estimates import Estimate
 
 EXACT, SIMULATED = Identifiability.EXACT, Identifiability.SIMULATED
 NOT_IDENTIFIABLE = Identifiability.NOT_IDENTIFIABLE
@@ -42,7 +43,7 @@ def test_a_guard_off_is_the_desk_without_it(market: Market, guards: list[DeskGua
     without = np.array(Desk(market, guards, uses_volatility=False).trade().let_in())
     result = what_if(ledger, GuardOff(VOLATILITY))
     if result.identifiability == NOT_IDENTIFIABLE:
-        assert "foretells" in result.reasons[0]
+        assert "the replay gives only" in result.reasons[0]
         return
     assert counts(result) == (
         int(np.count_nonzero(with_it & without)),
@@ -133,7 +134,9 @@ def test_costs_are_remade_from_their_parts_and_are_linear() -> None:
         shadow_return=gross - spread - fee - carry,
     )
     same = what_if(ledger, CostChange(5.0, 1.0))
-    assert same.difference.value == pytest.approx(0.0, abs=1e-12)
+    assert same.difference == Estimate(0.0, None, None, 0, 0.0)
+    assert same.difference_money == Estimate(0.0, None, None, 0, 0.0)
+    assert same.scenario.total_return.value == same.actual.total_return.value
     assert counts(same) == (n, 0, 0)
     found = {m: what_if(ledger, CostChange(None, m)).difference.value for m in (0.0, 2.0, 3.0)}
     assert found[0.0] == pytest.approx(spread.sum())
@@ -158,6 +161,26 @@ def test_trades_whose_cost_parts_are_not_known_are_left_out_of_both_sides() -> N
     assert result.actual.trade_count == result.scenario.trade_count == 50
     assert result.pending_count == 10
     assert result.difference.value == pytest.approx(-0.05)
+    untold = what_if(a_ledger(60, shadow_return=0.008, shadow_gross=np.nan), CostChange(1.0))
+    assert untold.difference.value is None
+    assert untold.difference.note == "no trade tells the parts of its costs"
+
+
+def test_why_a_difference_in_money_is_not_known_is_named() -> None:
+    """A fraction of equity without the equity is another gap than no size at all."""
+    fractions = np.full(40, 0.1)
+    told = {"blocked_by": [["a"], []] * 20, "shadow_return": 0.01}
+    ledger = a_ledger(40, position_fraction=fractions, **told)  # type: ignore[arg-type]
+    note = what_if(ledger, GuardOff("a")).difference_money.note
+    assert note.startswith("the size of 20 trades is not known in money")
+    assert "no account snapshot at or before them tells the equity" in note
+    fractions[::4] = np.nan
+    ledger = a_ledger(40, position_fraction=fractions, **told)  # type: ignore[arg-type]
+    assert (
+        "of 10 a fraction of equity is, but" in what_if(ledger, GuardOff("a")).difference_money.note
+    )
+    ledger = a_ledger(40, **told)  # type: ignore[arg-type]
+    assert "no fraction of equity was told" in what_if(ledger, GuardOff("a")).difference_money.note
 
 
 def test_what_has_no_result_yet_is_counted() -> None:

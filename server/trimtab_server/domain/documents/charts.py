@@ -96,6 +96,10 @@ def _svg(height: float, title: str, parts: Sequence[str]) -> str:
     )
 
 
+def _nothing(title: str) -> str:
+    return f'<p class="note">{escape(title)}: no value is known, so there is no chart.</p>'
+
+
 def _legend(top: float, entries: Sequence[tuple[str, str]], left: float = 64) -> list[str]:
     """entries: (class of the swatch, words)."""
     parts, x = [], left
@@ -217,16 +221,16 @@ def interval_chart(
     number: Callable[[float], str] = percent_text,
 ) -> str:
     """Values with intervals, a row each, against zero; values as per cent, or as `number` writes
-    them. No rows: says so."""
+    them. No rows: a sentence in its place."""
+    if not rows:
+        return _nothing(title)
     bounds = [b for row in rows for b in (row.value, row.low, row.high) if b is not None] or [0.0]
     low, high = min(0.0, *bounds), max(0.0, *bounds)
     pad = 0.08 * (high - low) or 0.01
-    height = 30.0 * max(1, len(rows))
+    height = 30.0 * len(rows)
     frame = _Frame(190, 14, WIDTH - 190 - 130, height, low - pad, high + pad, 0.0, 1.0)
     parts = _grid_x(frame, tick_values(frame.x_low, frame.x_high, 8), number)
     parts.append(_line(frame.x(0), frame.top, frame.x(0), frame.top + height, "zero"))
-    if not rows:
-        parts.append(_text(frame.left + frame.width / 2, 34, "nothing to show", kind="legend"))
     for k, row in enumerate(rows):
         y = frame.top + 30.0 * k + 15
         cut = row.label[: LABEL_CHARS - 1] + "…" if len(row.label) > LABEL_CHARS else row.label
@@ -256,8 +260,10 @@ class CurvePoint:
 def curve_chart(title: str, points: Sequence[CurvePoint], axis: str) -> str:
     """A curve over labelled steps with its intervals as a band; values as per cent.
 
-    Steps stand at equal distances, whatever lies between them. No points: says so.
+    Steps stand at equal distances, whatever lies between them. No points: a sentence in its place.
     """
+    if not points:
+        return _nothing(title)
     bounds = [b for p in points for b in (p.value, p.low, p.high) if b is not None] or [0.0]
     low, high = min(0.0, *bounds), max(0.0, *bounds)
     pad = 0.08 * (high - low) or 0.01
@@ -268,8 +274,6 @@ def curve_chart(title: str, points: Sequence[CurvePoint], axis: str) -> str:
     parts += _grid_x(frame, range(0, len(points), every), lambda k: points[int(k)].label)
     zero = frame.y(0.0)
     parts.append(_line(frame.left, zero, frame.left + frame.width, zero, "axis-line"))
-    if not points:
-        parts.append(_text(frame.left + frame.width / 2, 120, "nothing to show", kind="legend"))
     parts += [_band(frame, run) for run in _banded(points) if len(run) > 1]
     shown = " ".join(f"{frame.x(k):.1f},{frame.y(p.value):.1f}" for k, p in enumerate(points))
     parts.append(f'<polyline points="{shown}" class="line-a"/>')

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from trimtab_server.domain.documents.document import html, markdown
-from trimtab_server.domain.documents.parts.blocking import blocked_document, guards_document
+from trimtab_server.domain.documents.parts.blocking import blocked_document
+from trimtab_server.domain.documents.parts.guards import guards_document
 from trimtab_server.domain.documents.parts.performance import comparison_document, learning_document
 from trimtab_server.domain.documents.parts.scenarios import scenario_document
 from trimtab_server.domain.documents.parts.strategies import decay_document, leaderboard_document

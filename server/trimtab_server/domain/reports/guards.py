@@ -10,7 +10,9 @@ Every line is an interval at its own level, and each holds its truth that often 
 of guards. HELPS and COSTS are findings, though, and who reads twenty lines finds one by chance: so
 they stand only where the Benjamini-Hochberg rule over all lines of the report lets them (at most
 5 % of findings are false at level 0.95; with one guard it is the interval itself). That is why a
-line can be undecided though its own interval leaves out zero; its note says so.
+line can be undecided though its own interval leaves out zero; its note says so. The outcomes that
+it still needs allow for the other guards in the same way; its interval does not, so that it is that
+of the what-if without the guard.
 """
 
 from dataclasses import dataclass, replace
@@ -27,8 +29,9 @@ from trimtab_server.domain.ledger.trades import (
     unfilled_orders,
 )
 from trimtab_server.domain.reports.guard_records import BoolArray, GuardRecord, guard_record
-from trimtab_server.domain.reports.missing_results import without_simulation
-from trimtab_server.domain.reports.portfolio import GuardKind, Identifiability
+from trimtab_server.domain.reports.missing_results import without_simulation, without_size
+from trimtab_server.domain.reports.portfolio import GuardKind, Identifiability, Portfolio
+from trimtab_server.domain.reports.replay_trust import ReplayTrust
 from trimtab_server.domain.reports.shapley import shapley_weights
 from trimtab_server.domain.statistics.block_sums import (
     BlockCalendar,
@@ -39,6 +42,7 @@ from trimtab_server.domain.statistics.block_sums import (
     total_estimate,
     total_test,
 )
+from trimtab_server.domain.statistics.chance import part_rng
 from trimtab_server.domain.statistics.discoveries import standing_discoveries, student_factor
 from trimtab_server.domain.statistics.estimates import (
     Estimate,
@@ -52,8 +56,9 @@ from trimtab_server.domain.wording import plural
 UNASKED_SHARE_MAX = 0.05
 """Of the signals that a guard's absence would free: with more of them unknown to other guards, what
 those would have said cannot be passed over."""
-AGREEMENT_MIN = 0.8
-"""A replay that gives fewer of the recorded verdicts is a replay of something else."""
+DIFFERENCE, MONEY = "difference", "money"
+"""Parts of chance: of a value, and of the same in money. Each guard draws the same, so that neither
+other guards nor other questions move its interval."""
 
 
 class GuardEffect(IntEnum):
@@ -141,11 +146,8 @@ class _Report:
         self._unfilled: BoolArray = unfilled_orders(ledger)
         self._no_trade: BoolArray = self._unfilled & ~has_real_trade(ledger)
         self._entry, self._exit = _lifetimes(ledger)
-        self._unknown = record.unknown_blockers
-        self._agreement: float | None = None  # share of recorded verdicts that the replay gives
-        if record.portfolio is not None:
-            known = [kind.code for kind in record.kinds if kind.is_replayed]
-            self._agreement = record.portfolio.agreement(known)
+        self._replayed = [kind.code for kind in record.kinds if kind.is_replayed]
+        self._trust = ReplayTrust(record, lambda: record.portfolio or Portfolio(ledger))
         self._shapley, self._shapley_note = self._shapley_values()
 
     def line(self, kind: GuardKind) -> tuple[GuardLine, BlockTest | None, int]:
@@ -177,14 +179,28 @@ class _Report:
             outcomes_needed=None,
             note="",
         )
+        freed = self._freed(kind)
+        if not freed.any():
+            # Then no history is another one, however well it can be replayed.
+            return self._valued(line, kind, record.taken, freed)
         without = record.taken_without([code])
-        reason = self._not_identifiable(kind, without & ~record.taken, without)
+        reason = self._not_identifiable(kind, freed, without)
         if reason:
             return replace(line, note=reason), None, 0
-        return self._valued(line, kind, without)
+        return self._valued(line, kind, without, freed)
+
+    def _freed(self, kind: GuardKind) -> BoolArray:
+        """Signals that it blocked and no other guard did that is not replayed, shape (n,)."""
+        record = self.record
+        own = 0 if kind.is_replayed else 1
+        result: BoolArray = record.blocks[kind.code] & (record.fixed_count == own)
+        return result
+
+    def _chance(self, part: str) -> np.random.Generator:
+        return part_rng(self._rng, part)
 
     def _valued(
-        self, line: GuardLine, kind: GuardKind, without: BoolArray
+        self, line: GuardLine, kind: GuardKind, without: BoolArray, freed: BoolArray
     ) -> tuple[GuardLine, BlockTest, int]:
         record, ledger = self.record, self.record.ledger
         # +1 where the guard lets in what would be out without it, -1 where it keeps something out.
@@ -196,21 +212,22 @@ class _Report:
         calendar = self._calendar(record.asked[kind.code] | (change != 0))
         # Every doubtful fill gone well, or badly: what the middle did not fill counts too.
         doubtful = np.flatnonzero((whole != 0) & (self._matured | self._unfilled))
-        draws = {"count": self._count}
-        test = total_test(values, entry, calendar, self._rng, **draws, level=self._level)
-        per_signal = mean_estimate(values, entry, calendar, self._rng, **draws, level=self._level)
+        rng, money_rng = self._chance(DIFFERENCE), self._chance(MONEY)
+        told = {"count": self._count}
+        test = total_test(values, entry, calendar, rng, **told, level=self._level)
+        mean_rng = self._chance("mean")
+        per_signal = mean_estimate(values, entry, calendar, mean_rng, **told, level=self._level)
         changed = int(np.count_nonzero(change))
-        value, money = test.estimate, self._money(values, ledger.size[rows], entry, calendar)
+        value, money = test.estimate, self._money(values, rows, calendar, money_rng)
         if changed and not rows.size:
             # A sum of nothing is zero, and would read like an answer.
             value = per_signal = money = self._untold(change != 0)
-        # That an order would not have been filled is simulated too.
-        nothing_changes = not whole.any() and record.portfolio is None
         done = replace(
             line,
             matured_count=rows.size,
             identifiability=(
-                Identifiability.EXACT if nothing_changes else Identifiability.SIMULATED
+                # That an order would not have been filled is simulated too.
+                Identifiability.SIMULATED if freed.any() else Identifiability.EXACT
             ),
             effect=GuardEffect.UNDECIDED,
             value=value,
@@ -220,7 +237,7 @@ class _Report:
             value_pessimistic=self._bound(whole, doubtful, ledger.shadow_pessimistic),
             added_count=int(np.count_nonzero(change < 0)),
             removed_count=int(np.count_nonzero(change > 0)),
-            note=self._notes(kind, line, (whole, change), changed - rows.size, value),
+            note=self._notes(kind, line, (freed, whole, change), changed - rows.size, value),
         )
         return done, test, 2 if calendar is None else max(2, calendar.length // calendar.block)
 
@@ -241,41 +258,38 @@ class _Report:
             sound = np.abs(told) <= RETURN_MAX
         return float((sign[rows] * np.where(sound, told, plain)).sum())
 
-    def _not_identifiable(self, kind: GuardKind, added: BoolArray, without: BoolArray) -> str:
+    def _not_identifiable(self, kind: GuardKind, freed: BoolArray, without: BoolArray) -> str:
         """Why the record cannot tell what would be without the guard; "" = it can."""
-        record = self.record
-        if kind.is_unknown and kind in self._unknown:
+        record, added = self.record, without & ~self.record.taken
+        if kind.is_unknown:
             return (
                 "its verdicts depend on earlier trades in a way that was not told: record its rule,"
                 " or tell that it is stateless"
             )
-        if self._unknown and (without != record.taken).any():
-            names = ", ".join(each.name for each in self._unknown)
+        engines = self._trust.engines(freed)
+        unknown = self._trust.unknown_names(engines)
+        if unknown and (without != record.taken).any():
+            names = ", ".join(unknown)
             return f"without it {names} would have seen another history and cannot be replayed"
-        unasked, freed = record.unasked_count(added), int(np.count_nonzero(added))
-        if unasked > UNASKED_SHARE_MAX * freed:
+        unasked, count = record.unasked_count(added), int(np.count_nonzero(added))
+        if unasked > UNASKED_SHARE_MAX * count:
             return (
-                f"other guards were not asked about {unasked:,} of {plural(freed, 'signal')} that"
+                f"other guards were not asked about {unasked:,} of {plural(count, 'signal')} that"
                 " it would free"
             )
-        agreement = self._agreement
-        if agreement is not None and agreement < AGREEMENT_MIN:
-            return (
-                f"the replay gives only {agreement:.0%} of the recorded verdicts of stateful guards"
-            )
-        return ""
+        return self._trust.disbelief(self._replayed, engines)
 
     def _notes(
         self,
         kind: GuardKind,
         line: GuardLine,
-        changes: tuple[FloatArray, FloatArray],
+        changes: tuple[BoolArray, FloatArray, FloatArray],
         pending: int,
         value: Estimate,
     ) -> str:
-        """changes: by its absence, of orders and of trades."""
+        """changes: by its absence, of what it alone keeps out, of orders and of trades."""
         record, notes = self.record, [value.note]
-        orders, change = changes
+        freed, orders, change = changes
         if not orders.any():
             notes = ["its absence would change no trade"]
         elif not change.any():
@@ -290,17 +304,17 @@ class _Report:
         if advised:
             were = "was" if advised == 1 else "were"
             notes.append(f"{plural(advised, 'signal')} {were} not blocked in spite of its BLOCK")
-        agreement = self._agreement
+        agreement = self._trust.agreement(self._replayed, self._trust.engines(freed))
         if agreement is not None:
             notes.append(
-                f"stateful guards are replayed; the replay gives {agreement:.1%} of their recorded"
-                " verdicts"
+                f"guards with memory are replayed; the replay gives {agreement:.1%} of their"
+                " recorded verdicts"
             )
-        silent = [k.name for k in record.kinds if k.is_unknown and k not in self._unknown]
+        silent = [k.name for k in record.kinds if k.is_unknown and not record.blocks[k.code].any()]
         if silent and change.any():
             notes.append(f"{', '.join(silent)} never blocked and is taken not to")
-        if not kind.is_stateful:
-            notes.append(self._shapley_note)
+        if not kind.is_stateful and kind.code not in self._shapley:
+            notes.append(self._shapley_note[kind.code])
         return joined_notes(*notes)
 
     def _calendar(self, rows: BoolArray) -> BlockCalendar | None:
@@ -310,40 +324,57 @@ class _Report:
     def _money(
         self,
         values: FloatArray,
-        sizes: FloatArray,
-        entry: IntArray,
+        rows: IntArray,
         calendar: BlockCalendar | None,
+        rng: np.random.Generator,
     ) -> Estimate:
-        unknown = int(np.count_nonzero(~np.isfinite(sizes)))
-        if unknown:
-            return undefined(
-                values.size, f"the size of {plural(unknown, 'trade')} is not known", self._level
-            )
+        sizes = self.record.ledger.size[rows]
+        unknown = rows[~np.isfinite(sizes)]
+        if unknown.size:
+            return undefined(values.size, without_size(self.record.ledger, unknown), self._level)
+        told = {"count": self._count}
         return total_estimate(
-            values * sizes, entry, calendar, self._rng, count=self._count, level=self._level
+            values * sizes, self._entry[rows], calendar, rng, **told, level=self._level
         )
 
-    def _shapley_values(self) -> tuple[dict[int, FloatArray], str]:
-        """Weights by guard, and why there are none."""
+    def _shapley_values(self) -> tuple[dict[int, FloatArray], dict[int, str]]:
+        """Weights by guard, and for the other stateless guards why they have none."""
         record = self.record
-        shared: BoolArray = np.any(record.blocks[[k.code for k in record.stateless]], axis=0)
-        if not shared.any():
-            return {kind.code: np.zeros(len(record.ledger)) for kind in record.stateless}, ""
-        if self._unknown:
-            return {}, "no Shapley value: guards with memory cannot be replayed"
-        others = record.unasked_count(shared)
-        if others > UNASKED_SHARE_MAX * np.count_nonzero(shared):
-            return {}, "no Shapley value: not all guards were asked about what others blocked"
-        weights = shapley_weights(record)
+        blocking = [k.code for k in record.stateless if record.blocks[k.code].any()]
+        # A guard that blocked nothing adds nothing, whatever others do.
+        idle = {k.code for k in record.stateless} - set(blocking)
+        found = dict.fromkeys(idle, np.zeros(len(record.ledger)))
+        if not blocking:
+            return found, {}
+        reasons = {code: self._shapley_obstacle(code) for code in blocking}
+        open_codes = [code for code in blocking if not reasons[code]]
+        if not open_codes:
+            return found, reasons
+        shared: BoolArray = np.any(record.blocks[blocking], axis=0)
+        weights = None
+        if record.unasked_count(shared) > UNASKED_SHARE_MAX * np.count_nonzero(shared):
+            why = "not all guards were asked about what others blocked"
+        else:
+            weights = shapley_weights(record)
+            why = "too many guards to replay with so many signals"
         if weights is None:
-            return {}, "no Shapley value: too many guards to replay with so many signals"
-        return weights, ""
+            return found, reasons | dict.fromkeys(open_codes, f"no Shapley value: {why}")
+        return found | {code: weights[code] for code in open_codes}, reasons
+
+    def _shapley_obstacle(self, code: int) -> str:
+        """Why a share of what this guard and others did together cannot be told: it rests on the
+        replay of every guard with memory that its engines have; without any on verdicts alone."""
+        engines = self._trust.engines(self.record.blocks[code])
+        if self._trust.unknown_names(engines):
+            return "no Shapley value: guards with memory cannot be replayed"
+        disbelief = self._trust.disbelief(self._replayed, engines)
+        return f"no Shapley value: {disbelief}" if disbelief else ""
 
     def _shapley_value(self, kind: GuardKind) -> Estimate | None:
         if kind.is_stateful:
             return None
         if kind.code not in self._shapley:
-            return undefined(0, self._shapley_note, self._level)
+            return undefined(0, self._shapley_note[kind.code], self._level)
         weight = self._shapley[kind.code]
         shared: BoolArray = (weight != 0) & ~self._no_trade
         rows = np.flatnonzero((weight != 0) & self._matured)
@@ -354,7 +385,7 @@ class _Report:
             weight[rows] * self._returns[rows],
             self._entry[rows],
             calendar,
-            self._rng,
+            self._chance("shapley"),
             count=self._count,
             level=self._level,
         )

@@ -41,6 +41,7 @@ from trimtab_server.domain.statistics.discoveries import student_factor
 from trimtab_server.domain.statistics.estimates import FloatArray, IntArray
 from trimtab_server.domain.statistics.sharpe import expected_max_sharpe, probabilistic_sharpe
 from trimtab_server.domain.statistics.skill import (
+    SHRUNK_COUNT_MIN,
     adjusted_p_values,
     draws_wanted,
     mean_p_value,
@@ -187,7 +188,9 @@ class _Board:
             q, opened = float(q_values[k]), still_open[k]
             passed = q <= FALSE_DISCOVERY_RATE
             stands = bool(passed and deflated[k] >= DEFLATED_SHARPE_MIN)
-            reasons = list(self._doubts(each, opened)) if stands else []
+            doubts = list(self._doubts(each, opened)) if stands else []
+            needed = self._outcomes_needed(each, 1.0 if passed else wanted)
+            limits = _limits(each, needed, has_shrunk=bool(np.isfinite(shrunk[k])))
             result.append(
                 LeaderboardLine(
                     name=each.performance.name,
@@ -198,9 +201,9 @@ class _Board:
                     deflated_sharpe=_told(deflated[k]),
                     p_value=_told(p_values[k]),
                     q_value=_told(q),
-                    significant=stands and not reasons,
-                    outcomes_needed=self._outcomes_needed(each, 1.0 if passed else wanted),
-                    note=self._note(each, float(deflated[k]), opened.size, reasons),
+                    significant=stands and not doubts,
+                    outcomes_needed=needed,
+                    note=self._note(each, float(deflated[k]), opened.size, (*doubts, *limits)),
                 )
             )
         return result
@@ -263,6 +266,14 @@ class _Board:
         elif open_count:
             notes.append(f"not counted before all of their age have ended: {open_count}")
         return "; ".join(note for note in (*notes, *reasons) if note)
+
+
+def _limits(each: Judgement, needed: int | None, *, has_shrunk: bool) -> Iterator[str]:
+    """What a line does not tell, or tells otherwise than its interval by itself does."""
+    if needed is not None and each.performance.mean_return.decided_sign:
+        yield "its own interval leaves out zero, but not after allowing for all lines"
+    if each.mean_error is not None and not has_shrunk:
+        yield f"no shrunk mean: fewer than {SHRUNK_COUNT_MIN} lines have an interval"
 
 
 def _shrunk(found: list[Judgement]) -> FloatArray:

@@ -11,6 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trimtab_server.domain.documents.parts.words import (
+    allowing_for_lines,
+    beside_others,
+    duration_estimate_text,
+    estimate_text,
+    percent_estimate_text,
+)
 from trimtab_server.domain.ledger.cohorts import settled_ledger
 from trimtab_server.domain.ledger.columns import Ledger, LedgerCounts, ledger_counts
 from trimtab_server.domain.reports.guards import GuardEffect, GuardLine, guard_lines
@@ -25,7 +32,7 @@ from trimtab_server.domain.reports.slices import SliceField, field_groups
 from trimtab_server.domain.statistics.chance import part_rng
 from trimtab_server.domain.statistics.estimates import Estimate
 from trimtab_server.domain.statistics.skill import adjusted_p_values
-from trimtab_server.domain.wording import outcomes_text, plural
+from trimtab_server.domain.wording import UNKNOWN, outcomes_text, plural
 
 FINDINGS_PER_KIND_MAX = 5
 _P_VALUE_FLOOR = 5e-4  # of the fewest resamples that a p-value of the leaderboard is made of
@@ -99,26 +106,17 @@ def _first(sentences: Sequence[str], more: str) -> Iterator[str]:
 
 
 def _stakes(estimate: Estimate) -> str:
-    return _with_range(estimate, 1.0, "stakes")
+    return UNKNOWN if estimate.value is None else f"{estimate_text(estimate)} stakes"
 
 
 def _percent(estimate: Estimate) -> str:
-    return _with_range(estimate, 100.0, "%")
+    return percent_estimate_text(estimate, 2)
 
 
-def _with_range(estimate: Estimate, factor: float, unit: str) -> str:
-    if estimate.value is None:
-        return "not known"
-    text = f"{estimate.value * factor:.3g} {unit}"
-    if estimate.low is None or estimate.high is None:
-        return f"{text} (too little data for an interval)"
-    return f"{text} ({estimate.low * factor:.3g} to {estimate.high * factor:.3g})"
-
-
-def _more(outcomes: int | None) -> str:
+def _more(outcomes: int | None, allowing: str = "") -> str:
     if outcomes is None:
         return ""
-    return f"; {outcomes_text(outcomes)} would settle it, if its mean stays"
+    return f"; {outcomes_text(outcomes)} would settle it{allowing}, if its mean stays"
 
 
 def _over(line: GuardLine) -> str:
@@ -154,7 +152,8 @@ def _of_guards(guards: Sequence[GuardLine]) -> Iterator[str]:
     yield from _first(
         [
             f"Guard {line.guard} is undecided: its value is {_stakes(line.value)} over"
-            f" {plural(line.matured_count, 'signal')}{_more(line.outcomes_needed)}."
+            f" {plural(line.matured_count, 'signal')}"
+            f"{_more(line.outcomes_needed, beside_others(guards))}."
             for line in sorted(
                 by_effect[GuardEffect.UNDECIDED],
                 key=lambda line: (line.outcomes_needed is None, line.outcomes_needed or 0),
@@ -264,7 +263,7 @@ def _of_strategies(board: Leaderboard) -> Iterator[str]:
             "No strategy stands out after allowing for"
             f" {plural(board.trial_count, 'try', 'tries')}; the first,"
             f" {top.name}, has a mean return of {_percent(top.performance.mean_return)}"
-            f"{_more(top.outcomes_needed)}."
+            f"{_more(top.outcomes_needed, allowing_for_lines(len(board.lines)))}."
         )
 
 
@@ -323,7 +322,7 @@ def _of_win_rates(comparison: PerformanceComparison) -> Iterator[str]:
     yield (
         f"The win rate of closed trades ({closed:.1%}) is too {word}: of the signals that are old"
         f" enough, {matured:.1%} won. Winners are held {longer} than losers, by"
-        f" {_with_range(gap, 1 / 3600, 'h')}."
+        f" {duration_estimate_text(gap)}."
     )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from trimtab_server.domain.ledger.cohorts import last_time
-from trimtab_server.domain.ledger.columns import Ledger, LedgerCounts, ResultStatus
+from trimtab_server.domain.ledger.columns import IntArray, Ledger, LedgerCounts, ResultStatus
 from trimtab_server.domain.ledger.trades import (
     Mask,
     first_known,
@@ -94,6 +94,23 @@ def missing_results(ledger: Ledger) -> tuple[str, ...]:
         f" {without_simulation(ledger, rows)}"
     )
     return (told,)
+
+
+def without_size(ledger: Ledger, rows: IntArray) -> str:
+    """Why the result of trades of these signals, positions of shape (m,), is not known in money."""
+    count = rows.size
+    in_equity = int(np.count_nonzero(np.isfinite(ledger.position_fraction[rows])))
+    told = f"the size of {plural(count, 'trade')} is not known in money"
+    no_equity = "no account snapshot at or before {} tells the equity"
+    if in_equity == count:
+        it, them = ("it is a fraction", "it") if count == 1 else ("they are fractions", "them")
+        return f"{told}: {it} of equity, and {no_equity.format(them)}"
+    if not in_equity:
+        return f"{told}: no notional, no quantity with a price and no fraction of equity was told"
+    return (
+        f"{told}: of {in_equity:,} a fraction of equity is, but {no_equity.format('them')}; of the"
+        " others nothing was told"
+    )
 
 
 def given_up(counts: LedgerCounts) -> tuple[str, ...]:

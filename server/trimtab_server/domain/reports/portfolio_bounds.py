@@ -176,8 +176,9 @@ def _stricter(first: Cooling | None, second: Cooling) -> Cooling:
     )
 
 
-def agreed_counts(history: History, code: int) -> tuple[int, int]:
+def agreed_counts(history: History, code: int, among: BoolArray | None = None) -> tuple[int, int]:
     """How many of a guard's verdicts the ledger foretells, and of how many that can be judged.
+    among: signals whose verdicts count, shape (n,); None = all.
 
     Each is told from this ledger's history and from what the guard was shown the time before (of
     the same book, symbol or period), never from what it was shown itself: positions from before the
@@ -188,6 +189,8 @@ def agreed_counts(history: History, code: int) -> tuple[int, int]:
     def count(told: Told, would_pass: BoolArray) -> None:
         nonlocal agreed, total
         judged = (told.passed | told.blocked) & np.isfinite(told.limit)
+        if among is not None:
+            judged &= among[told.row]
         agreed += int(np.count_nonzero(judged & (would_pass == told.passed)))
         total += int(np.count_nonzero(judged))
 

@@ -24,9 +24,10 @@ from trimtab_server.domain.ledger.columns import (
     Predictions,
 )
 from trimtab_server.domain.reports.guard_records import BoolArray, GuardRecord, guard_record
-from trimtab_server.domain.reports.guards import AGREEMENT_MIN, UNASKED_SHARE_MAX
 from trimtab_server.domain.reports.portfolio import Portfolio, PortfolioRules, limits_beside
 from trimtab_server.domain.reports.portfolio_history import POSITION_FRACTION
+from trimtab_server.domain.reports.replay_trust import ReplayTrust
+from trimtab_server.domain.reports.scenario_memory import Memory
 from trimtab_server.domain.reports.scenarios import ALL_GUARDS, InvalidScenario, Plan
 from trimtab_server.domain.wording import plural
 
@@ -72,7 +73,7 @@ class Choices:
         self.kinds = self.record.kinds
         self.codes = {kind.name: kind.code for kind in self.kinds}
         self._thresholds: dict[int, _Threshold] = {}
-        self._agreement: dict[frozenset[int], float | None] = {}
+        self._trust = ReplayTrust(self.record, lambda: self.portfolio)
         words = len(self.kinds) // _WORD_BITS + 1
         self._words: WordArray = np.zeros((words, len(ledger)), dtype=np.uint64)
         for kind in self.kinds:
@@ -126,12 +127,16 @@ class Choices:
             )
         return self._thresholds[code]
 
-    def agreement(self, codes: Iterable[int]) -> float | None:
-        """See `Portfolio.agreement`; worked out once for each set of guards."""
-        key = frozenset(codes)
-        if key not in self._agreement:
-            self._agreement[key] = self.portfolio.agreement(key)
-        return self._agreement[key]
+    def looked_at(self, plan: Plan) -> BoolArray | None:
+        """Signals that the guards looked at which are all that the scenario changes, shape (n,);
+        None where it changes anything else."""
+        others = (plan.confidence, plan.expected_return, plan.weights, plan.costs)
+        limits = (plan.positions, plan.symbol_positions, plan.capital)
+        codes = [self.codes[name] for name in plan.off | set(plan.limits) if name != ALL_GUARDS]
+        if plan.is_all_off or not codes or any(each is not None for each in (*others, *limits)):
+            return None
+        result: BoolArray = np.any(self.record.asked[codes], axis=0)
+        return result
 
     # ---- what a scenario lets through ---------------------------------------------------------
 
@@ -322,8 +327,9 @@ class Choices:
         taken = self.portfolio.replayed(wanted, rules) if rules.binds else wanted
         if np.array_equal(taken, self.approved):
             return Selection(self.approved, tuple(reasons), is_replayed=rules.binds)
-        obstacles = self._memory_obstacles(taken, plan, left_out, frozenset(guards))
-        reasons += self._memory_reasons(plan, left_out, frozenset(guards))
+        memory = Memory(self.record, self._trust, plan, left_out, frozenset(guards), wanted)
+        obstacles = memory.obstacles(taken & ~self.approved)
+        reasons += memory.reasons()
         return Selection(taken, tuple(reasons), tuple(obstacles), is_replayed=rules.binds)
 
     def _is_as_recorded(self, wanted: BoolArray, rules: PortfolioRules) -> bool:
@@ -334,52 +340,6 @@ class Choices:
             and len(rules.guards) == sum(kind.is_replayed for kind in self.kinds)
             and np.array_equal(wanted, record.is_open & (record.fixed_count == 0))
         )
-
-    def _memory_obstacles(
-        self, taken: BoolArray, plan: Plan, left_out: frozenset[int], replayed: frozenset[int]
-    ) -> Iterator[str]:
-        """Why another history cannot be told."""
-        unknown = [k.name for k in self.record.unknown_blockers if k.code not in left_out]
-        if unknown:
-            yield (
-                f"{', '.join(unknown)} would have seen another history, and how it decides was not"
-                " told: record its rule, or tell that it is stateless"
-            )
-        agreement = self.agreement(replayed)
-        if agreement is not None and agreement < AGREEMENT_MIN:
-            yield (
-                f"the ledger foretells only {agreement:.0%} of the recorded verdicts of guards with"
-                " memory"
-            )
-        if plan.is_all_off:
-            return
-        added = taken & ~self.approved
-        count = int(np.count_nonzero(added))
-        left = tuple(kind for kind in self.kinds if kind.code not in left_out)
-        unasked = replace(self.record, kinds=left).unasked_count(added) if count else 0
-        if unasked > UNASKED_SHARE_MAX * count:
-            signals = plural(count, "signal")
-            yield f"other guards were not asked about {unasked:,} of {signals} it would add"
-
-    def _memory_reasons(
-        self, plan: Plan, left_out: frozenset[int], replayed: frozenset[int]
-    ) -> Iterator[str]:
-        """What the replay took for given."""
-        agreement = self.agreement(replayed)
-        if agreement is not None:
-            yield (
-                "guards with memory are replayed on the new history; the ledger foretells"
-                f" {agreement:.1%} of their recorded verdicts"
-            )
-        if plan.positions or plan.symbol_positions or plan.capital:
-            yield "limits hold for each engine by itself, and see these signals' positions only"
-        silent = [
-            kind.name
-            for kind in self.kinds
-            if kind.is_unknown and kind.code not in left_out and not kind.blocked_count
-        ]
-        if silent:
-            yield f"{', '.join(silent)} never blocked and is taken not to"
 
 
 def _named_guards(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -30,12 +30,13 @@ class Groups:
     """Which group each signal belongs to.
 
     codes: shape (n,), positions in names. by_strategy: groups are strategies, so the trials that
-    the log knows hold them already.
+    the log knows hold them already. is_untold: of a reading or an attribute that no signal tells.
     """
 
     codes: CodeArray
     names: tuple[str, ...]
     by_strategy: bool = False
+    is_untold: bool = False
 
 
 def field_groups(ledger: Ledger, field: SliceField) -> Groups:
@@ -64,7 +65,8 @@ def number_groups(name: str, values: FloatArray, bin_count: int = BIN_COUNT_DEFA
     told = np.isfinite(values)
     known = values[told]
     if not known.size:
-        return Groups(np.zeros(values.size, dtype=np.int32), (f"{name} not told",))
+        codes = np.zeros(values.size, dtype=np.int32)
+        return Groups(codes, (f"{name} not told",), is_untold=True)
     # Edges are readings that occur, so neither a name nor a cut depends on interpolation.
     shares = np.linspace(0.0, 1.0, bin_count + 1)
     edges = np.unique(np.quantile(known, shares, method="higher"))
@@ -88,7 +90,9 @@ def _text(edges: FloatArray) -> list[str]:
 
 def attribute_groups(name: str, codes: CodeArray, values: tuple[str, ...]) -> Groups:
     """Signals by an attribute. codes: shape (n,), positions in values; "" = not told."""
-    return Groups(codes, tuple(f"{name} {each}" if each else f"{name} not told" for each in values))
+    names = tuple(f"{name} {each}" if each else f"{name} not told" for each in values)
+    told = np.array([bool(each) for each in values], dtype=np.bool_)
+    return Groups(codes, names, is_untold=not told[codes].any())
 
 
 def combined_groups(parts: Sequence[Groups]) -> Groups:

@@ -21,8 +21,11 @@ from trimtab_server.domain.ledger.trades import (
     shadow_trades,
 )
 from trimtab_server.domain.reports.guard_records import BoolArray
+from trimtab_server.domain.reports.guards import DIFFERENCE, MONEY
+from trimtab_server.domain.reports.missing_results import without_size
 from trimtab_server.domain.reports.performance import Performance, performance
 from trimtab_server.domain.reports.portfolio import Identifiability
+from trimtab_server.domain.reports.scenario_sides import Results, Sides, in_exit_order
 from trimtab_server.domain.reports.scenario_trades import Choices, Selection
 from trimtab_server.domain.reports.scenarios import CostChange, Plan, Scenario, plan
 from trimtab_server.domain.shadow.result import NOT_FILLED
@@ -32,8 +35,9 @@ from trimtab_server.domain.statistics.block_sums import (
     outcomes_needed,
     total_estimate,
 )
+from trimtab_server.domain.statistics.chance import part_rng
 from trimtab_server.domain.statistics.discoveries import student_factor
-from trimtab_server.domain.statistics.estimates import Estimate, FloatArray, IntArray, undefined
+from trimtab_server.domain.statistics.estimates import Estimate, undefined
 from trimtab_server.domain.wording import plural
 
 OVERLAP_LOW = 0.5
@@ -41,6 +45,8 @@ OVERLAP_LOW = 0.5
 
 _ACTUAL = "as it was decided"
 _BPS = 1e-4
+_ROUNDING = 1e-12
+"""Results, in stakes, that lie no further apart are the same: costs are sums of recorded parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +79,6 @@ class ScenarioTotals:
     max_drawdown: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Results:
-    """All results of one kind, in the order of exits. rows: the signal of each, shape (m,)."""
-
-    rows: IntArray
-    trades: Trades
-    calendar: BlockCalendar | None
-
-
-def _in_exit_order(trades: Trades, rows: IntArray) -> _Results:
-    order = np.argsort(trades.exit_ns, kind="stable")
-    ordered = trades.at(order)
-    return _Results(rows[order], ordered, block_calendar(ordered.entry_ns, ordered.exit_ns))
-
-
 def _at_once(difference: Estimate, count: int, calendar: BlockCalendar | None) -> Estimate:
     """The same with an interval that holds for so many at once: Bonferroni's, by Student's t, since
     no number of resamples that one waits for tells so rare a share of them."""
@@ -117,10 +108,10 @@ class WhatIf:
         self._choices = Choices(ledger)
         self._has_real, self._has_shadow = has_real_trade(ledger), has_shadow_trade(ledger)
         everything = np.ones(len(ledger), dtype=np.bool_)
-        self._shadow = _in_exit_order(
+        self._shadow = in_exit_order(
             shadow_trades(ledger, everything), np.flatnonzero(self._has_shadow)
         )
-        self._real = _in_exit_order(real_trades(ledger, everything), np.flatnonzero(self._has_real))
+        self._real = in_exit_order(real_trades(ledger, everything), np.flatnonzero(self._has_real))
         # A passive order that was not filled is no trade, unless it really was one.
         unfilled = ledger.has_shadow & ((ledger.shadow_flags & NOT_FILLED) != 0)
         self._no_trade: BoolArray = unfilled & ~self._has_real
@@ -169,23 +160,23 @@ class WhatIf:
         asked = plan(scenario)
         selection = self._choices.selection(asked, self._predictions)
         # One generator each: what one number draws does not move another one's interval.
-        for_actual, for_scenario, for_difference, for_money = rng.spawn(4)
+        for_actual, for_scenario, for_difference, for_money = (
+            part_rng(rng, part) for part in ("actual", "scenario", DIFFERENCE, MONEY)
+        )
         if selection.obstacles:
             told = self._untold(scenario, selection, for_actual, level)
             at_once = None if sweep_count is None else told.difference
             return replace(told, difference_at_once=at_once)
         sides = self._sides(asked, selection)
-        results, calendar = sides.results, sides.results.calendar
-        difference: Estimate = undefined(0, "no changed trade has a result yet", level)
-        money = difference
-        values, pnl, entry = sides.changes()
-        if values.size or not sides.is_changed:
+        results, calendar = sides.results, self._calendar(asked, sides)
+        difference, money = sides.unchanged(level)
+        values, pnl, rows = sides.changes()
+        if values.size:
+            entry, at = results.trades.entry_ns[rows], results.rows[rows]
             difference = total_estimate(values, entry, calendar, for_difference, level=level)
-            unknown = int(np.count_nonzero(~np.isfinite(pnl)))
-            money = undefined(
-                values.size, f"the size of {plural(unknown, 'trade')} is not known", level
-            )
-            if not unknown:
+            unknown = at[~np.isfinite(pnl)]
+            money = undefined(values.size, without_size(self.ledger, unknown), level)
+            if not unknown.size:
                 money = total_estimate(pnl, entry, calendar, for_money, level=level)
         kept = int(np.count_nonzero(sides.actual & sides.taken))
         count = int(np.count_nonzero(sides.taken))
@@ -194,7 +185,7 @@ class WhatIf:
             name=scenario.words,
             actual=self._actual_performance(sides.results, sides.before, for_actual, level),
             scenario=performance(
-                scenario.words, chosen, for_scenario, calendar=calendar, level=level
+                scenario.words, chosen, for_scenario, calendar=results.calendar, level=level
             ),
             difference=difference,
             difference_money=money,
@@ -213,7 +204,16 @@ class WhatIf:
             ),
         )
 
-    def _sides(self, asked: Plan, selection: Selection) -> "_Sides":
+    def _calendar(self, asked: Plan, sides: Sides) -> BlockCalendar | None:
+        """That of what could have gone another way: of single guards what they looked at, as in the
+        report on guards, which gives the same interval; else of all results."""
+        results, looked_at = sides.results, self._choices.looked_at(asked)
+        if looked_at is None:
+            return results.calendar
+        rows = (looked_at | (sides.actual != sides.taken))[results.rows]
+        return block_calendar(results.trades.entry_ns[rows], results.trades.exit_ns[rows])
+
+    def _sides(self, asked: Plan, selection: Selection) -> Sides:
         actual = self._choices.approved & ~self._no_trade
         taken = selection.taken & ~self._no_trade
         removed = actual & ~taken
@@ -232,7 +232,7 @@ class WhatIf:
             other, known = self._at_other_costs(asked.costs)
             has_result = has_result & known
         before, after = actual & has_result, taken & has_result
-        return _Sides(actual, taken, before, after, results, other, is_exact=is_exact)
+        return Sides(actual, taken, before, after, results, other, is_exact=is_exact)
 
     def _at_other_costs(self, costs: CostChange) -> tuple[Trades, BoolArray]:
         """The simulated trades in the order of exits at other costs, and for which signals the
@@ -253,6 +253,9 @@ class WhatIf:
         known = np.isfinite(returns)
         returns = np.where(known, returns, trades.returns)
         moved = returns - trades.returns
+        # What is the same but for rounding is the same, and no change without any variation.
+        moved = np.where(np.abs(moved) <= _ROUNDING, 0.0, moved)
+        returns = trades.returns + moved
         priced = replace(
             trades,
             returns=returns,
@@ -265,7 +268,7 @@ class WhatIf:
         return priced, by_signal
 
     def _actual_performance(
-        self, results: _Results, chosen: BoolArray, rng: np.random.Generator, level: float
+        self, results: Results, chosen: BoolArray, rng: np.random.Generator, level: float
     ) -> Performance:
         """What happened, kept for the next scenario: it is the same for most."""
         key = (results is self._real, level, str(rng.bit_generator.state))
@@ -306,7 +309,7 @@ class WhatIf:
             outcomes_needed=None,
         )
 
-    def _reasons(self, asked: Plan, sides: "_Sides") -> Iterator[str]:
+    def _reasons(self, asked: Plan, sides: Sides) -> Iterator[str]:
         actual, taken = sides.actual, sides.taken
         count, kept = int(np.count_nonzero(taken)), int(np.count_nonzero(actual & taken))
         removed = int(np.count_nonzero(actual)) - kept
@@ -340,41 +343,3 @@ class WhatIf:
                 yield f"taken too: {signals} passed over or not decided"
         if asked.costs is not None:
             yield "prices, stops and sizes stay as they were: only what trading costs changes"
-
-
-@dataclass(frozen=True, slots=True)
-class _Sides:
-    """What happened beside the scenario. actual, taken: shape (n,), trades; before, after: those of
-    them that have a result. other: the results as the scenario has them."""
-
-    actual: BoolArray
-    taken: BoolArray
-    before: BoolArray
-    after: BoolArray
-    results: _Results
-    other: Trades
-    is_exact: bool
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether other trades are made."""
-        return not np.array_equal(self.actual, self.taken)
-
-    def changes(self) -> tuple[FloatArray, FloatArray, IntArray]:
-        """Scenario minus actual of every trade that differs: in stakes, in money, and its entry."""
-        results = self.results
-        before, after = self.before[results.rows], self.after[results.rows]
-        differs = before != after
-        if self.other is not results.trades:
-            differs = before | after
-        rows = np.flatnonzero(differs)
-        before, after = before[rows], after[rows]
-
-        def change(old: FloatArray, new: FloatArray) -> FloatArray:
-            return np.where(after, new[rows], 0.0) - np.where(before, old[rows], 0.0)
-
-        return (
-            change(results.trades.returns, self.other.returns),
-            change(results.trades.pnl, self.other.pnl),
-            results.trades.entry_ns[rows],
-        )

@@ -6,6 +6,8 @@ from trimtab_server.domain.statistics.block_sums import BlockCalendar, bin_sums
 from trimtab_server.domain.statistics.estimates import FloatArray, IntArray
 
 DRAWS_MAX = 200_000
+SHRUNK_COUNT_MIN = 3
+"""Fewer lines than this tell nothing of one another."""
 _DRAWS_AT_ONCE = 2_000
 _BEYOND_ENOUGH = 20
 """With so many resamples beyond, a p-value is known well enough (to about a fifth)."""
@@ -95,7 +97,7 @@ def shrunk_means(means: FloatArray, errors: FloatArray) -> FloatArray | None:
     than three lines: nothing is learned about one from another.
     """
     k = means.size
-    if k < 3:
+    if k < SHRUNK_COUNT_MIN:
         return None
     # In units of the largest number, squares neither overflow nor vanish.
     unit = float(max(np.abs(means).max(), errors.max()))

@@ -14,13 +14,8 @@ from trimtab_server.domain.documents.document import (
     Section,
     Table,
 )
-from trimtab_server.domain.documents.parts.blocking import (
-    GUARD_METHOD,
-    blocked_answer,
-    blocked_blocks,
-    guard_blocks,
-    guards_answer,
-)
+from trimtab_server.domain.documents.parts.blocking import blocked_answer, blocked_blocks
+from trimtab_server.domain.documents.parts.guards import GUARD_METHOD, guard_blocks, guards_answer
 from trimtab_server.domain.documents.parts.heads import (
     counts_section,
     method_text,

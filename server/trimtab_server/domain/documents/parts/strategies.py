@@ -29,6 +29,7 @@ from trimtab_server.domain.documents.parts.heads import (
 )
 from trimtab_server.domain.documents.parts.horizons import age_text, horizon_blocks
 from trimtab_server.domain.documents.parts.words import (
+    allowing_for_lines,
     decided_sign,
     duration_estimate_text,
     estimate_text,
@@ -39,7 +40,7 @@ from trimtab_server.domain.documents.parts.words import (
     percent_text,
     told_notes,
 )
-from trimtab_server.domain.wording import duration_text, outcomes_text, plural
+from trimtab_server.domain.wording import UNKNOWN, outcomes_text, plural
 
 if TYPE_CHECKING:
     from trimtab_server.domain.reports.decay import DecayCurve, SignalDecay
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 LINES_CHARTED_MAX = 40
 LINES_SHOWN_MAX = 200
 CURVES_SHOWN_MAX = 20
+LIKE_SHARE = 0.9
+"""Ages of which one holds a smaller share of the signals of another are of different signals."""
 
 
 def how_real(trade_count: int, simulated_count: int) -> str:
@@ -96,8 +99,8 @@ def leaderboard_answer(
     needed = [line.outcomes_needed for line in lines[:1] if line.outcomes_needed is not None]
     if needed:
         text += (
-            f"; {outcomes_text(needed[0])} would settle the sign of the first, "
-            f"{lines[0].name}, if its mean stays"
+            f"; {outcomes_text(needed[0])} would settle the sign of the first, {lines[0].name}, "
+            f"if its mean stays{allowing_for_lines(len(lines))}"
         )
     return f"{text}."
 
@@ -160,7 +163,8 @@ def leaderboard_blocks(lines: Sequence[LeaderboardLine]) -> tuple[Block, ...]:
             "shrunk mean: drawn towards the mean of all lines by its uncertainty (empirical "
             "Bayes). deflated: probability that the Sharpe ratio beats the best of so many tries "
             "without skill (Bailey and Lopez de Prado). q-value: adjusted for all lines (Benjamini "
-            "and Yekutieli). needed: outcomes more that would settle the sign of the mean.",
+            "and Yekutieli). needed: outcomes more that would settle the sign of the mean"
+            f"{allowing_for_lines(len(lines))}; intervals are each line's own.",
             is_note=True,
         ),
         *((Bullets(notes),) if notes else ()),
@@ -227,7 +231,7 @@ def decay_answer(curve: DecayCurve) -> str:
         return f"No edge at any age: the best mean markout is {mean}, at {age_text(peak.age)}."
     sign = decided_sign(peak.mean_return)
     sure = "" if sign else ", which may be chance"
-    text = f"The mean markout peaks at {mean} after {age_text(peak.age)}{sure}"
+    text = f"The mean markout peaks at {mean} after {age_text(peak.age)}{sure}{_unlike(curve)}"
     if known(curve.half_life_s.value) is None:
         why = curve.half_life_s.note
         return f"{text}; its half-life is not known{f' ({why})' if why else ''}."
@@ -235,6 +239,25 @@ def decay_answer(curve: DecayCurve) -> str:
     if known(curve.execution_delay_s.value) is None:
         return f"{text}."
     return f"{text}, the first fill after {duration_estimate_text(curve.execution_delay_s)}."
+
+
+def _unlike(curve: DecayCurve) -> str:
+    """That ages are of different signals, where one holds far fewer than another."""
+    counts = [point.mean_return.n for point in curve.points]
+    if not counts or min(counts) >= LIKE_SHARE * max(counts):
+        return ""
+    return (
+        f" (ages hold {min(counts):,} to {max(counts):,} signals: a peak may come of other "
+        "signals, not of age)"
+    )
+
+
+def _peak_text(curve: DecayCurve) -> str:
+    """The age of the peak as the curve tells it."""
+    points = [point for point in curve.points if known(point.mean_return.value) is not None]
+    if known(curve.peak_age_s) is None or not points:
+        return UNKNOWN
+    return age_text(max(points, key=lambda point: point.mean_return.value or 0.0).age)
 
 
 def _curve_blocks(curve: DecayCurve) -> tuple[Block, ...]:
@@ -259,7 +282,7 @@ def _curve_blocks(curve: DecayCurve) -> tuple[Block, ...]:
         if known(point.mean_return.value) is not None
     ]
     times = (
-        ("age of the peak", duration_text(curve.peak_age_s)),
+        ("age of the peak", _peak_text(curve)),
         ("half-life", duration_estimate_text(curve.half_life_s)),
         ("from decision to first fill", duration_estimate_text(curve.execution_delay_s)),
     )

@@ -18,6 +18,7 @@ from trimtab_server.domain.wording import (
 )
 
 if TYPE_CHECKING:
+    from trimtab_server.domain.reports.guards import GuardLine
     from trimtab_server.domain.statistics.estimates import Estimate
 
 _LARGE = 1e12
@@ -124,9 +125,21 @@ def bounds_text(pessimistic: float | None, optimistic: float | None) -> str:
     return f"{_shown(low, digits)} to {_shown(high, digits)}"
 
 
-def needed_text(needed: int | None) -> str:
-    """How many outcomes more would settle it, "" when that is not told."""
-    return "" if needed is None else f"{outcomes_text(needed)} would settle it"
+def needed_text(needed: int | None, allowing: str = "") -> str:
+    """How many outcomes more would settle it, "" when that is not told. allowing: for what besides,
+    as `beside_others` says it."""
+    return "" if needed is None else f"{outcomes_text(needed)} would settle it{allowing}"
+
+
+def beside_others(guards: Iterable[GuardLine]) -> str:
+    """What the outcomes that a guard still needs allow for, "" when it is judged alone."""
+    judged = sum(line.value.low is not None for line in guards)
+    return f" after allowing for all {judged:,} guards judged here" if judged > 1 else ""
+
+
+def allowing_for_lines(count: int) -> str:
+    """The same of a line of a leaderboard."""
+    return f" after allowing for all {count:,} lines" if count > 1 else ""
 
 
 def needed_count_text(needed: int | None) -> str:
