@@ -24,7 +24,8 @@ WHAT_IF_HEADER = (
 SIMULATED = (
     "Simulated from recorded prices, with the costs of the decision's moment: what would be "
     "different without each guard, everything else as it was. The exposure guard is replayed on "
-    "the other history; a verdict never comes from an interval that holds zero. Values are "
+    "the other history; a verdict never comes from an interval that holds zero, and what a guard "
+    "still needs allows for having judged several. Values are "
     "shares of the book's capital, each position being {stake:.0%} of it."
 )
 
