@@ -27,6 +27,11 @@ class ReplayTrust:
     def _unknown(self) -> tuple[GuardKind, ...]:
         return self._record.unknown_blockers
 
+    @property
+    def has_unknown(self) -> bool:
+        """Whether a guard of unknown memory blocked anything at all."""
+        return bool(self._unknown)
+
     def engines(self, rows: BoolArray) -> BoolArray:
         """Signals of the engines that any of these belongs to, shape (n,) both."""
         return self._held(rows)[self._record.ledger.source]

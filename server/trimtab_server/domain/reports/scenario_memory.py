@@ -41,12 +41,16 @@ class Memory:
 
     def obstacles(self, added: BoolArray) -> Iterator[str]:
         """Why another history cannot be told. added: signals that it lets in besides, (n,)."""
-        if unknown := self.trust.unknown_names(self.engines, self.left_out):
+        # Which engines are concerned takes passes over all signals: asked only where it matters.
+        unknown: tuple[str, ...] = ()
+        if self.trust.has_unknown:
+            unknown = self.trust.unknown_names(self.engines, self.left_out)
+        if unknown:
             yield (
                 f"{', '.join(unknown)} would have seen another history, and how it decides was not"
                 " told: record its rule, or tell that it is stateless"
             )
-        if disbelief := self.trust.disbelief(self.replayed, self.engines):
+        if self.replayed and (disbelief := self.trust.disbelief(self.replayed, self.engines)):
             yield disbelief
         if self.plan.is_all_off:
             return
@@ -59,7 +63,9 @@ class Memory:
 
     def reasons(self) -> Iterator[str]:
         """What the replay took for given."""
-        agreement, plan = self.trust.agreement(self.replayed, self.engines), self.plan
+        plan, agreement = self.plan, None
+        if self.replayed:
+            agreement = self.trust.agreement(self.replayed, self.engines)
         if agreement is not None:
             yield (
                 "guards with memory are replayed on the new history; the replay gives"
