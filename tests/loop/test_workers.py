@@ -293,6 +293,7 @@ async def test_closing_the_answers_ends_the_rest(tmp_path: Path) -> None:
     async with workers(workers_max=2) as pool:
         answers = pool.run_each([("sleep", str(told)), ("wait", str(told))])
         await anext(answers)
+        await until(lambda: told.read_text("utf-8"))
         await answers.aclose()
         await until(lambda: is_gone(int(told.read_text("utf-8"))))
         assert pool.caller_count == 0
